@@ -1,0 +1,119 @@
+//! The command line: one file per verb. Knows files and terminals; the library does the work.
+
+// The command line is the host here: it may read files, and printing is its answer.
+#![allow(clippy::disallowed_methods, clippy::print_stdout)]
+
+pub mod render;
+mod test;
+mod validate;
+
+use clap::{Args, Parser, Subcommand};
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// A policy gateway for MCP: checks, tests and deploys policies.
+#[derive(Debug, Parser)]
+#[command(name = "mcp-policy", version)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Report every problem of policies or plugin configurations
+    Validate {
+        /// Files of JSON
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// Run the cases beside policies (NAME.json is tested by NAME.cases.json)
+    Test {
+        /// Policies
+        #[arg(required = true)]
+        policies: Vec<PathBuf>,
+    },
+    /// Print a complete configuration of a proxy
+    Render {
+        #[command(subcommand)]
+        platform: Platform,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Platform {
+    /// A bootstrap file for plain Envoy
+    Envoy(EnvoyArguments),
+}
+
+#[derive(Debug, Args)]
+struct EnvoyArguments {
+    /// A policy
+    #[arg(long, value_name = "FILE", required_unless_present = "config", conflicts_with = "config")]
+    policy: Option<PathBuf>,
+    /// A plugin configuration
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The MCP server's address
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:3001/mcp")]
+    upstream: String,
+    /// The port on 127.0.0.1 that clients connect to
+    #[arg(long, value_name = "N", default_value_t = render::DEFAULT_PORT)]
+    port: u16,
+    /// The plugin
+    #[arg(long, value_name = "FILE", default_value = render::DEFAULT_WASM)]
+    wasm: String,
+}
+
+/// Runs the verb that the arguments name.
+pub fn run() -> ExitCode {
+    match Arguments::parse().verb {
+        Verb::Validate { files } => validate::run(&files),
+        Verb::Test { policies } => test::run(&policies),
+        Verb::Render { platform: Platform::Envoy(arguments) } => render_envoy(&arguments),
+    }
+}
+
+fn render_envoy(arguments: &EnvoyArguments) -> ExitCode {
+    let (path, is_policy) = match (&arguments.policy, &arguments.config) {
+        (Some(path), _) => (path, true),
+        (None, Some(path)) => (path, false),
+        (None, None) => return unusable("give --policy or --config"),
+    };
+    let text = match read(path) {
+        Ok(text) => text,
+        Err(code) => return code,
+    };
+    let configuration = if is_policy { render::configuration(&text) } else { text.clone() };
+    // What is rendered is valid, or is not rendered.
+    if let Err(problems) =
+        mcp_policy::config::Gate::load(if is_policy { text.as_bytes() } else { configuration.as_bytes() })
+    {
+        return validate::report(path, &problems);
+    }
+    let options = render::parse_upstream(&arguments.upstream).map(|upstream| render::Envoy {
+        configuration: &configuration,
+        port: arguments.port,
+        upstream,
+        wasm: &arguments.wasm,
+    });
+    match options.and_then(|options| render::envoy(&options)) {
+        Ok(yaml) => {
+            print!("{yaml}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => unusable(error),
+    }
+}
+
+/// The text of a file, or exit code 2 after one line that says why not.
+fn read(path: &Path) -> Result<String, ExitCode> {
+    std::fs::read_to_string(path).map_err(|error| unusable(format_args!("{}: {error}", path.display())))
+}
+
+/// Exit code 2, after one line on what is wrong.
+fn unusable(error: impl Display) -> ExitCode {
+    eprintln!("mcp-policy: {error}");
+    ExitCode::from(2)
+}

@@ -1,0 +1,276 @@
+//! The answer's side: hidden tools leave every list, and what could hide a list and cannot be read does
+//! not pass.
+
+use super::request::Asked;
+use super::{Exchange, HeaderEdit, HeaderStep, Headers, Reading, Reply, State, Step};
+use crate::policy::Policy;
+use crate::timestamp::Timestamp;
+use crate::wire::jsonrpc::INTERNAL_ERROR;
+use crate::wire::media_type::MediaType;
+use crate::wire::reply;
+use crate::wire::sse::{Decoder, Event, Verdict};
+use crate::wire::tool_list;
+
+/// The largest JSON answer, and the largest event of a stream, that is read; a larger one is not passed.
+pub const MAX_ANSWER_BYTES: usize = 16 << 20;
+
+const NO_LIST: &str = "it holds no list of tools";
+
+/// The body may change its size.
+const RESIZE: &[HeaderEdit] = &[HeaderEdit::Remove("content-length")];
+/// A list may change: what names its bytes goes too.
+const RELIST: &[HeaderEdit] = &[
+    HeaderEdit::Remove("content-length"),
+    HeaderEdit::Remove("etag"),
+    HeaderEdit::Remove("digest"),
+    HeaderEdit::Remove("content-digest"),
+    HeaderEdit::Remove("repr-digest"),
+];
+/// The body will be ours.
+const SUBSTITUTE: &[HeaderEdit] = &[
+    HeaderEdit::Remove("content-length"),
+    HeaderEdit::Remove("etag"),
+    HeaderEdit::Set("content-type", "application/json"),
+];
+
+/// How the body of an answer is treated.
+#[derive(Debug, Default)]
+pub(super) enum Answer {
+    /// It cannot carry a list.
+    #[default]
+    Pass,
+    /// One JSON text.
+    Whole { is_accepted: bool },
+    /// An event stream.
+    Events(Box<Decoder>, Progress),
+    /// It is replaced by an error; the flag tells whether that has left.
+    Substitute { reason: &'static str, sent: bool },
+}
+
+/// What of an event stream has passed.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    /// The answer to the request was among it.
+    answered: bool,
+    /// An event did not pass that may have been that answer.
+    withheld: bool,
+}
+
+impl Exchange {
+    /// The answer's headers have come; `end_of_stream`: there is no body.
+    pub fn answer_headers(&mut self, headers: &Headers, end_of_stream: bool) -> HeaderStep {
+        let State::Forwarded(asked, answer) = &mut self.state else { return HeaderStep::plain(Step::Continue) };
+        let status = headers.first(":status").and_then(|value| std::str::from_utf8(value).ok()?.parse().ok());
+        let status: u16 = status.unwrap_or(0);
+        if let Some(record) = &mut self.record {
+            record.upstream_status = Some(status);
+        }
+        if end_of_stream {
+            return HeaderStep::plain(Step::Continue);
+        }
+        let media_type = MediaType::of_response(headers.first("content-type"));
+        // What no MCP client would take for a message may be anything on a GET: a page, a file.
+        if !asked.is_post && media_type == MediaType::Other {
+            return HeaderStep::plain(Step::Continue);
+        }
+        let encoding = headers.first("content-encoding").unwrap_or(b"identity");
+        if !encoding.trim_ascii().eq_ignore_ascii_case(b"identity") {
+            let reason = "it came encoded although it was asked for plain";
+            let reply = asked.unreadable(reason);
+            self.note(reason);
+            self.state = State::Answered;
+            return HeaderStep::plain(Step::Reply(reply));
+        }
+        let is_accepted = status == 202;
+        let edits;
+        (*answer, edits) = match media_type {
+            MediaType::EventStream => {
+                (Answer::Events(Box::new(Decoder::new(MAX_ANSWER_BYTES)), Progress::default()), RESIZE)
+            }
+            MediaType::Other if asked.lists && !is_accepted => {
+                (Answer::Substitute { reason: "it is neither JSON nor an event stream", sent: false }, SUBSTITUTE)
+            }
+            MediaType::Json | MediaType::Absent | MediaType::Other => {
+                (Answer::Whole { is_accepted }, if asked.lists { RELIST } else { RESIZE })
+            }
+        };
+        HeaderStep { edits, step: Step::Continue }
+    }
+
+    /// How the answer's body is to be reported.
+    #[must_use]
+    pub fn answer_reading(&self) -> Reading {
+        match &self.state {
+            State::Forwarded(_, Answer::Whole { .. }) => Reading::Whole,
+            State::Forwarded(_, Answer::Events(..) | Answer::Substitute { .. }) => Reading::Chunks,
+            State::Forwarded(_, Answer::Pass) | State::Judging | State::Answered => Reading::Nothing,
+        }
+    }
+
+    /// So many bytes of the answer have come, and it is not whole. [`Step::Replace`] replaces all of them.
+    pub fn answer_grows(&mut self, bytes: usize) -> Step {
+        let State::Forwarded(asked, answer) = &mut self.state else { return Step::Continue };
+        if bytes <= MAX_ANSWER_BYTES {
+            return Step::Wait;
+        }
+        let reason = "it is too large to be read";
+        *answer = Answer::Substitute { reason, sent: true };
+        let error = asked.error(None, reason);
+        self.note(reason);
+        Step::Replace(error)
+    }
+
+    /// The answer is whole, by its end or by trailers.
+    pub fn answer_whole(&mut self, body: &[u8]) -> Step {
+        let State::Forwarded(asked, Answer::Whole { is_accepted }) = &self.state else { return Step::Continue };
+        match asked.filter(body, *is_accepted, self.record_status(), self.gate.policy()) {
+            Ok(None) => Step::Continue,
+            Ok(Some(replaced)) => Step::Replace(replaced),
+            Err((reason, error)) => {
+                self.note(reason);
+                Step::Replace(error)
+            }
+        }
+    }
+
+    /// The next chunk of an event stream has come.
+    pub fn answer_chunk(&mut self, chunk: &[u8], end_of_stream: bool) -> Step {
+        let State::Forwarded(asked, answer) = &mut self.state else { return Step::Continue };
+        let mut notes = Vec::new();
+        let step = match answer {
+            Answer::Events(decoder, progress) => {
+                let policy = self.gate.policy();
+                let mut out = decoder.push(chunk, &mut |event| asked.judge(event, policy, progress, &mut notes));
+                if end_of_stream {
+                    let mut rest = decoder.finish(&mut |event| asked.judge(event, policy, progress, &mut notes));
+                    rest.extend(asked.last_word(progress));
+                    if !rest.is_empty() {
+                        out.get_or_insert_with(|| chunk.to_vec()).extend(rest);
+                    }
+                }
+                out.map_or(Step::Continue, Step::Replace)
+            }
+            Answer::Substitute { reason, sent } => {
+                let first = !std::mem::replace(sent, true);
+                let error = if first { asked.error(None, reason) } else { Vec::new() };
+                notes.extend(first.then_some(*reason));
+                Step::Replace(error)
+            }
+            Answer::Pass | Answer::Whole { .. } => Step::Continue,
+        };
+        notes.into_iter().for_each(|note| self.note(note));
+        step
+    }
+
+    /// The exchange is over; completes the record.
+    pub fn end(&mut self, now: Timestamp) {
+        if let (State::Forwarded(..), Some(record)) = (&self.state, &mut self.record) {
+            record.latency_ms = Some(now.millis().saturating_sub(self.judged_at));
+        }
+    }
+
+    fn record_status(&self) -> u16 {
+        self.record.as_ref().and_then(|record| record.upstream_status).unwrap_or(0)
+    }
+
+    fn note(&mut self, reason: &str) {
+        if let Some(record) = &mut self.record {
+            record.answer.get_or_insert_with(|| format!("not passed on: {reason}"));
+        }
+    }
+}
+
+impl Asked {
+    /// Takes hidden tools out of one JSON answer; `Err` has the reason and what to send instead.
+    fn filter(
+        &self,
+        body: &[u8],
+        is_accepted: bool,
+        status: u16,
+        policy: &Policy,
+    ) -> Result<Option<Vec<u8>>, (&'static str, Vec<u8>)> {
+        // A legacy server answers 202 here and sends the list elsewhere; an error page holds no list.
+        let wants_list = self.lists && !is_accepted && status < 400;
+        match tool_list::rewrite(body, &|tool| policy.visible(tool)) {
+            Ok(filtered) if wants_list && !filtered.has_list && !filtered.has_error => {
+                Err(self.fault(filtered.id, NO_LIST))
+            }
+            Ok(filtered) => Ok(self.restored(filtered.replaced, body)),
+            Err(_) if !wants_list && !could_be_json(body) => Ok(None),
+            Err(unreadable) => Err(self.fault(unreadable.id, unreadable.reason)),
+        }
+    }
+
+    fn fault(&self, id: Option<String>, reason: &'static str) -> (&'static str, Vec<u8>) {
+        (reason, self.error(id.as_deref(), reason))
+    }
+
+    /// Judges one event by its data alone.
+    fn judge(
+        &self,
+        event: &Event<'_>,
+        policy: &Policy,
+        progress: &mut Progress,
+        notes: &mut Vec<&'static str>,
+    ) -> Verdict {
+        if event.oversized {
+            notes.push("an event is too large to be read");
+            progress.withheld = true;
+            return Verdict::Drop;
+        }
+        // Without data nothing is delivered: comments, `id` and `retry` alone.
+        let Some(data) = event.data.as_deref().filter(|data| !data.trim_ascii().is_empty()) else {
+            return Verdict::Keep;
+        };
+        let (id, reason) = match tool_list::rewrite(data, &|tool| policy.visible(tool)) {
+            Ok(filtered) if self.lists && filtered.has_result && !filtered.has_list => (filtered.id, NO_LIST),
+            Ok(filtered) => {
+                progress.answered |= (filtered.has_result || filtered.has_error) && filtered.id == self.id;
+                return self.restored(filtered.replaced, data).map_or(Verdict::Keep, Verdict::Replace);
+            }
+            Err(_) if !matches!(event.kind, b"" | b"message") && !could_be_json(data) => return Verdict::Keep,
+            Err(unreadable) => (unreadable.id, unreadable.reason),
+        };
+        notes.push(reason);
+        if let Some(id) = id {
+            progress.answered |= self.id.as_ref() == Some(&id);
+            return Verdict::Replace(self.error(Some(&id), reason));
+        }
+        progress.withheld = true;
+        Verdict::Drop
+    }
+
+    /// What ends an event stream whose answer may be among the events that did not pass: without it the
+    /// client would wait.
+    fn last_word(&self, progress: &Progress) -> Vec<u8> {
+        if progress.answered || !progress.withheld || self.id.is_none() {
+            return Vec::new();
+        }
+        let error = self.error(None, "an event could not be read");
+        [b"\n\nevent: message\ndata: ", error.as_slice(), b"\n\n"].concat()
+    }
+
+    /// The bytes to send, with a hidden tool's name in the place of the one that went upstream.
+    fn restored(&self, replaced: Option<Vec<u8>>, original: &[u8]) -> Option<Vec<u8>> {
+        let Some(stand_in) = &self.stand_in else { return replaced };
+        stand_in.restore(replaced.as_deref().unwrap_or(original)).or(replaced)
+    }
+
+    fn error(&self, id: Option<&str>, reason: &str) -> Vec<u8> {
+        let message = format!("The server's answer was not passed on by the policy gateway: {reason}");
+        reply::error(id.or(self.id.as_deref()), INTERNAL_ERROR, &message)
+    }
+
+    fn unreadable(&self, reason: &str) -> Reply {
+        let status = if self.id.is_some() { 200 } else { 502 };
+        Reply { status, headers: &[], body: self.error(None, reason), details: "mcp_answer_unreadable" }
+    }
+}
+
+/// Whether some parser might find an object in it: all but text that begins with another visible character.
+fn could_be_json(text: &[u8]) -> bool {
+    match text.trim_ascii_start().first() {
+        None => false,
+        Some(first) => !first.is_ascii_graphic() || matches!(first, b'{' | b'['),
+    }
+}

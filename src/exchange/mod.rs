@@ -1,0 +1,111 @@
+//! One HTTP exchange as a state machine: the host's events in, [`Step`]s out.
+//!
+//! Decides and never acts: a host turns its callbacks into these methods and does what the steps say.
+//! Every fault becomes a refusal here; no error can reach [`Step::Continue`]. The order of events is the
+//! host's, so each method is safe in any order: what was not judged does not go on.
+
+mod answer;
+mod headers;
+mod request;
+mod stand_in;
+
+pub use answer::MAX_ANSWER_BYTES;
+pub use headers::{HeaderEdit, Headers};
+
+use crate::config::Gate;
+use crate::record::Record;
+use answer::Answer;
+use request::Asked;
+use std::rc::Rc;
+
+/// What the host is to do with the event it reported.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Let it go on as it is.
+    Continue,
+    /// Hold it and everything before it.
+    Wait,
+    /// Send this answer to the client; nothing more goes to the other side.
+    Reply(Reply),
+    /// Let it go on with these bytes instead of its own.
+    Replace(Vec<u8>),
+}
+
+/// What the host is to do with headers.
+#[derive(Debug, PartialEq, Eq)]
+pub struct HeaderStep {
+    /// First change these.
+    pub edits: &'static [HeaderEdit],
+    /// Then do this; never [`Step::Replace`].
+    pub step: Step,
+}
+
+impl HeaderStep {
+    fn plain(step: Step) -> Self {
+        Self { edits: &[], step }
+    }
+}
+
+/// An answer of our own, `application/json`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// HTTP status.
+    pub status: u16,
+    /// Headers beside `content-type`.
+    pub headers: &'static [(&'static str, &'static str)],
+    /// A JSON-RPC message, or nothing.
+    pub body: Vec<u8>,
+    /// One fixed word for the host's log.
+    pub details: &'static str,
+}
+
+/// How an answer's body is to be reported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reading {
+    /// Not at all: let it pass.
+    Nothing,
+    /// Chunk by chunk, as it comes: [`Exchange::answer_chunk`].
+    Chunks,
+    /// Held until it is whole: [`Exchange::answer_grows`], then [`Exchange::answer_whole`].
+    Whole,
+}
+
+/// One exchange. Made when the request's headers arrive.
+#[derive(Debug)]
+pub struct Exchange {
+    gate: Rc<Gate>,
+    head: request::Head,
+    state: State,
+    record: Option<Record>,
+    judged_at: u64,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Nothing of it may go on yet.
+    Judging,
+    /// Let through; the answer is watched.
+    Forwarded(Asked, Answer),
+    /// We answered; that answer passes.
+    Answered,
+}
+
+impl Exchange {
+    /// An exchange under `gate`, before its first event.
+    #[must_use]
+    pub fn new(gate: Rc<Gate>) -> Self {
+        Self { gate, head: request::Head::default(), state: State::Judging, record: None, judged_at: 0 }
+    }
+
+    /// The gate it is judged by, to its end.
+    #[must_use]
+    pub fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    /// What was decided; `None` while nothing was.
+    #[must_use]
+    pub fn record(&self) -> Option<&Record> {
+        self.record.as_ref()
+    }
+}

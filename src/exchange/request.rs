@@ -1,0 +1,306 @@
+//! The request's side: headers and body in; forward, hold, or refuse with the right JSON-RPC answer.
+
+use super::answer::Answer;
+use super::stand_in::StandIn;
+use super::{Exchange, HeaderEdit, HeaderStep, Headers, Reply, State, Step};
+use crate::config::HiddenReply;
+use crate::policy::{Outcome, Principal, Query, Store, rule};
+use crate::record::{Record, arg_keys, bounded};
+use crate::timestamp::Timestamp;
+use crate::wire::json::{Raw, Reader};
+use crate::wire::jsonrpc::{self, INVALID_PARAMS, INVALID_REQUEST, Id, Malformed, PARSE_ERROR};
+use crate::wire::mcp::{self, Operation};
+use crate::wire::{media_type, reply};
+use std::rc::Rc;
+
+/// Longest `Mcp-Session-Id` that is taken for one, in bytes.
+const MAX_SESSION_BYTES: usize = 1024;
+
+/// Answers come readable, or are not passed on.
+const FORWARD: &[HeaderEdit] = &[HeaderEdit::Set("accept-encoding", "identity")];
+
+/// What the request's headers say.
+#[derive(Debug, Default)]
+pub(super) struct Head {
+    method: Vec<u8>,
+    request_id: Option<String>,
+    session: Option<String>,
+    session_fault: bool,
+    /// `Mcp-Name` is there (2026-07-28).
+    names_tool: bool,
+}
+
+/// What was let through.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Asked {
+    /// The raw id of a request.
+    pub(super) id: Option<String>,
+    /// It was a `tools/list`.
+    pub(super) lists: bool,
+    /// It was a POST.
+    pub(super) is_post: bool,
+    /// The tool was hidden, and another name went in its place.
+    pub(super) stand_in: Option<StandIn>,
+}
+
+impl Exchange {
+    /// The request's headers have come; `end_of_stream`: there is no body.
+    pub fn request_headers(&mut self, headers: &Headers, end_of_stream: bool, now: Timestamp) -> HeaderStep {
+        self.head = Head::read(headers);
+        match self.check_head(headers, end_of_stream) {
+            Err(refusal) => HeaderStep::plain(self.refuse(refusal, None, now)),
+            Ok(()) if self.head.method == b"POST" => {
+                let hold = self.gate.settings.hold_request_headers;
+                HeaderStep { edits: FORWARD, step: if hold { Step::Wait } else { Step::Continue } }
+            }
+            Ok(()) => {
+                let asked = Asked { id: None, lists: false, is_post: false, stand_in: None };
+                self.state = State::Forwarded(asked, Answer::default());
+                HeaderStep { edits: FORWARD, step: Step::Continue }
+            }
+        }
+    }
+
+    /// So many bytes of the body have come, and it is not whole.
+    pub fn request_grows(&mut self, bytes: usize, now: Timestamp) -> Step {
+        if !matches!(self.state, State::Judging) {
+            return Step::Continue;
+        }
+        if bytes > self.gate.settings.max_body_bytes {
+            let refusal = self.too_large();
+            return self.refuse(refusal, None, now);
+        }
+        Step::Wait
+    }
+
+    /// The body is whole, by its end or by trailers. After [`Step::Continue`] or [`Step::Replace`] the
+    /// request may go on.
+    pub fn request_whole(&mut self, body: &[u8], now: Timestamp, store: &mut dyn Store) -> Step {
+        if !matches!(self.state, State::Judging) {
+            return Step::Continue;
+        }
+        if body.len() > self.gate.settings.max_body_bytes {
+            let refusal = self.too_large();
+            return self.refuse(refusal, None, now);
+        }
+        match self.read(body) {
+            Ok((id, operation)) => self.judge(body, id, &operation, now, store),
+            Err(malformed) => {
+                let id = malformed.id.map(|id| id.as_str().to_owned());
+                let refusal = Refusal {
+                    status: if id.is_some() { 200 } else { 400 },
+                    details: "mcp_malformed",
+                    ..Refusal::bad_request(malformed.code, malformed.reason)
+                };
+                self.refuse(refusal, id.as_deref(), now)
+            }
+        }
+    }
+
+    fn check_head(&self, headers: &Headers, end_of_stream: bool) -> Result<(), Refusal> {
+        match self.head.method.as_slice() {
+            b"POST" => {}
+            b"GET" | b"DELETE" | b"HEAD" | b"OPTIONS" if end_of_stream => return Ok(()),
+            b"GET" | b"DELETE" | b"HEAD" | b"OPTIONS" => {
+                let reason = "Invalid Request: only POST may have a body";
+                return Err(Refusal::bad_request(INVALID_REQUEST, reason));
+            }
+            _ => {
+                let headers = &[("allow", "GET, POST, DELETE, HEAD, OPTIONS")];
+                let reason = "Invalid Request: this HTTP method is not used by MCP";
+                return Err(Refusal { status: 405, headers, ..Refusal::bad_request(INVALID_REQUEST, reason) });
+            }
+        }
+        let unsupported = |reason| Refusal { status: 415, ..Refusal::bad_request(INVALID_REQUEST, reason) };
+        if !matches!(headers.only("content-type"), Ok(Some(value)) if media_type::is_json_request(value)) {
+            return Err(unsupported("Invalid Request: content-type must be application/json, once, in UTF-8"));
+        }
+        match headers.only("content-encoding") {
+            Ok(None) => {}
+            Ok(Some(value)) if value.trim_ascii().eq_ignore_ascii_case(b"identity") => {}
+            _ => return Err(unsupported("Invalid Request: an encoded body cannot be judged, send it plain")),
+        }
+        let length = headers.first("content-length").and_then(|value| std::str::from_utf8(value).ok()?.parse().ok());
+        if length.is_some_and(|length: usize| length > self.gate.settings.max_body_bytes) {
+            return Err(self.too_large());
+        }
+        if end_of_stream {
+            return Err(Refusal::bad_request(PARSE_ERROR, "Parse error: the body is empty"));
+        }
+        Ok(())
+    }
+
+    fn too_large(&self) -> Refusal {
+        let limit = self.gate.settings.max_body_bytes;
+        let reason = format!("Invalid Request: the body is larger than {limit} bytes");
+        Refusal { status: 413, details: "mcp_too_large", ..Refusal::bad_request(INVALID_REQUEST, reason) }
+    }
+
+    fn read<'b>(&self, body: &'b [u8]) -> Result<(Option<Id<'b>>, Operation<'b>), Malformed<'b>> {
+        let message = jsonrpc::parse(body)?;
+        let id = message.id;
+        if self.head.session_fault {
+            let reason = "Invalid Request: Mcp-Session-Id must be given once, in visible ASCII";
+            return Err(Malformed::new(INVALID_REQUEST, reason, id));
+        }
+        Ok((id, mcp::classify(message)?))
+    }
+
+    fn judge(
+        &mut self,
+        body: &[u8],
+        id: Option<Id<'_>>,
+        operation: &Operation<'_>,
+        now: Timestamp,
+        store: &mut dyn Store,
+    ) -> Step {
+        let mut record = self.start_record(now);
+        record.method = Some(bounded(operation.method())).filter(|method| !method.is_empty());
+        let mut asked = Asked { id: id.map(|id| id.as_str().to_owned()), lists: false, is_post: true, stand_in: None };
+        match operation {
+            Operation::CallTool { name, name_token, arguments } => {
+                record.tool = Some(bounded(name));
+                record.arg_keys = arguments.map(top_level_names).unwrap_or_default();
+                let Some(id) = id else {
+                    // A notification is never answered, and an upstream might still run it.
+                    record.refuse(rule::MALFORMED, "Invalid Request: tools/call needs an id");
+                    return self.answer(Reply::empty(202), record);
+                };
+                let principal =
+                    Principal { grant: Principal::ANONYMOUS.to_owned(), session: self.head.session.clone() };
+                let query = Query { principal: &principal, tool: name, now };
+                let gate = Rc::clone(&self.gate);
+                let decision = gate.policy().decide(&query, store);
+                if decision.outcome == Outcome::Allowed {
+                    return self.forward(asked, record, now, Step::Continue);
+                }
+                record.refuse(decision.rule, &decision.message);
+                if decision.rule != rule::HIDDEN || gate.settings.hidden_reply == HiddenReply::Policy {
+                    return self.deny(id, &decision.message, record);
+                }
+                // The record still says that the call was hidden; only the caller cannot tell.
+                let guess = gate.policy().decide_as_unknown(&query, store);
+                if guess.outcome == Outcome::Denied {
+                    return self.deny(id, &guess.message, record);
+                }
+                // With held or passed-on headers, `Mcp-Name` would contradict the other name.
+                let stand_in = (!self.head.names_tool).then(|| StandIn::of(body, name, *name_token, *arguments));
+                if let Some((stand_in, sent)) = stand_in.flatten() {
+                    asked.stand_in = Some(stand_in);
+                    return self.forward(asked, record, now, Step::Replace(sent));
+                }
+                let body = reply::error(Some(id.as_str()), INVALID_PARAMS, &format!("Unknown tool: {name}"));
+                self.answer(Reply { status: 200, headers: &[], body, details: "mcp_denied" }, record)
+            }
+            Operation::ListTools => {
+                asked.lists = true;
+                self.forward(asked, record, now, Step::Continue)
+            }
+            Operation::Other { .. } | Operation::Response => self.forward(asked, record, now, Step::Continue),
+        }
+    }
+
+    fn forward(&mut self, asked: Asked, record: Record, now: Timestamp, step: Step) -> Step {
+        self.record = Some(record);
+        self.judged_at = now.millis();
+        self.state = State::Forwarded(asked, Answer::default());
+        step
+    }
+
+    fn deny(&mut self, id: Id<'_>, message: &str, record: Record) -> Step {
+        let body = reply::refused_call(id, &format!("{}{message}", self.gate.settings.deny_prefix));
+        self.answer(Reply { status: 200, headers: &[], body, details: "mcp_denied" }, record)
+    }
+
+    fn refuse(&mut self, refusal: Refusal, id: Option<&str>, now: Timestamp) -> Step {
+        let mut record = self.start_record(now);
+        record.refuse(rule::MALFORMED, &refusal.reason);
+        let body = reply::error(id, refusal.code, &refusal.reason);
+        let Refusal { status, headers, details, .. } = refusal;
+        self.answer(Reply { status, headers, body, details }, record)
+    }
+
+    fn answer(&mut self, reply: Reply, record: Record) -> Step {
+        self.record = Some(record);
+        self.state = State::Answered;
+        Step::Reply(reply)
+    }
+
+    fn start_record(&self, now: Timestamp) -> Record {
+        let policy = self.gate.policy();
+        Record {
+            ts: now.to_string(),
+            request_id: self.head.request_id.clone(),
+            grant: Principal::ANONYMOUS.to_owned(),
+            session: self.head.session.as_deref().map(bounded),
+            method: None,
+            tool: None,
+            policy: policy.name().to_owned(),
+            policy_version: policy.version().to_owned(),
+            outcome: Outcome::Allowed,
+            rule: String::new(),
+            message: String::new(),
+            arg_keys: Vec::new(),
+            upstream_status: None,
+            latency_ms: None,
+            answer: None,
+        }
+    }
+}
+
+impl Head {
+    fn read(headers: &Headers) -> Self {
+        let session = headers.only("mcp-session-id");
+        let is_id = |value: &[u8]| value.len() <= MAX_SESSION_BYTES && value.iter().all(u8::is_ascii_graphic);
+        let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+        Self {
+            method: headers.first(":method").unwrap_or_default().to_vec(),
+            request_id: headers.first("x-request-id").map(|value| bounded(&text(value))),
+            session: session.ok().flatten().filter(|value| is_id(value)).map(text),
+            session_fault: !session.is_ok_and(|value| value.is_none_or(is_id)),
+            names_tool: headers.first("mcp-name").is_some(),
+        }
+    }
+}
+
+/// Why a request is refused before anything of it is judged.
+struct Refusal {
+    status: u16,
+    headers: &'static [(&'static str, &'static str)],
+    code: i32,
+    reason: String,
+    details: &'static str,
+}
+
+impl Refusal {
+    fn bad_request(code: i32, reason: impl Into<String>) -> Self {
+        Self { status: 400, headers: &[], code, reason: reason.into(), details: "mcp_malformed" }
+    }
+}
+
+impl Reply {
+    fn empty(status: u16) -> Self {
+        Self { status, headers: &[], body: Vec::new(), details: "mcp_denied" }
+    }
+}
+
+impl Record {
+    fn refuse(&mut self, rule: &str, message: &str) {
+        self.outcome = Outcome::Denied;
+        rule.clone_into(&mut self.rule);
+        self.message = bounded(message);
+    }
+}
+
+/// Names of an object's members; what has no characters is left out.
+fn top_level_names(object: Raw<'_>) -> Vec<String> {
+    let mut names = Vec::new();
+    let read = Reader::new(object.as_str()).object::<crate::wire::json::Error>(|reader, name| {
+        names.extend(name.decode().map(|name| bounded(&name)));
+        reader.value().map(drop)
+    });
+    if read.is_err() {
+        names.clear();
+    }
+    arg_keys(names)
+}

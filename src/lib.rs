@@ -1,0 +1,25 @@
+//! mcp-policy: a policy gateway for MCP, the protocol by which AI agents call tools.
+//!
+//! A message goes through four small stages: **parse → classify → decide → act**. The first two are pure
+//! functions on borrowed data ([`wire`]); the third touches only the counters it is handed ([`policy`]);
+//! what to do is a value ([`exchange::Step`]), and only a host does it.
+//!
+//! ```text
+//! wire  ←  policy  ←  config, exchange  ←  plugin | command line | browser      (record sits beside exchange)
+//! ```
+//!
+//! Arrows are imports and never turn back; `policy` takes only the document reader of `wire`. Below the
+//! hosts there is no clock, file, environment, randomness or logging: time is a
+//! [`timestamp::Timestamp`], a caller a [`policy::Principal`], counters a [`policy::Store`].
+//!
+//! The library builds for this machine, as Envoy's plugin for `wasm32-wasip1` (the only build that knows
+//! proxy-wasm), and for `wasm32-unknown-unknown`.
+
+pub mod cases;
+pub mod config;
+pub mod exchange;
+mod plugin;
+pub mod policy;
+pub mod record;
+pub mod timestamp;
+pub mod wire;

@@ -1,0 +1,215 @@
+//! One HTTP stream: callbacks → [`Exchange`] → host calls.
+//!
+//! Whatever a host call fails at, the stream does not go on: the client gets a 500 of ours where an
+//! answer is still possible, else the stream is held until Envoy's own timeout ends it.
+
+use super::host::{self, HostError, SharedData};
+use crate::config::{Gate, Log};
+use crate::exchange::{Exchange, HeaderStep, Reading, Reply, Step};
+use crate::policy::Outcome;
+use crate::wire::jsonrpc::INTERNAL_ERROR;
+use crate::wire::reply;
+use log::{error, info, warn};
+use proxy_wasm::traits::{Context, HttpContext};
+use proxy_wasm::types::{Action, BufferType, MapType};
+use std::rc::Rc;
+
+/// The filter state `wasm.mcp_policy`, which access logs print.
+const RECORD: &str = "mcp_policy";
+
+pub(super) struct Http {
+    exchange: Option<Exchange>,
+    /// Bytes of the request's body that the host holds.
+    request_bytes: usize,
+    /// Bytes of a held answer.
+    answer_bytes: usize,
+    is_logged: bool,
+    broken: Option<Side>,
+}
+
+/// Which half of the stream a host call failed in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Request,
+    Answer,
+}
+
+impl Side {
+    /// What the later callbacks of an answer are told.
+    fn on_answer(self) -> Action {
+        match self {
+            // It is our own 500 that comes back through here.
+            Self::Request => Action::Continue,
+            Self::Answer => Action::Pause,
+        }
+    }
+}
+
+impl Http {
+    pub(super) fn new(gate: Option<Rc<Gate>>) -> Self {
+        Self { exchange: gate.map(Exchange::new), request_bytes: 0, answer_bytes: 0, is_logged: false, broken: None }
+    }
+
+    fn request_whole(&mut self) -> Result<Action, HostError> {
+        let Some(exchange) = &mut self.exchange else { return Ok(Action::Pause) };
+        let body = host::buffer(BufferType::HttpRequestBody, self.request_bytes)?;
+        let step = exchange.request_whole(&body, host::now(), &mut SharedData);
+        self.take(BufferType::HttpRequestBody, self.request_bytes, step)
+    }
+
+    fn answer_whole(&mut self) -> Result<Action, HostError> {
+        let Some(exchange) = &mut self.exchange else { return Ok(Action::Pause) };
+        let body = host::buffer(BufferType::HttpResponseBody, self.answer_bytes)?;
+        let step = exchange.answer_whole(&body);
+        self.take(BufferType::HttpResponseBody, self.answer_bytes, step)
+    }
+
+    fn take_headers(&mut self, kind: MapType, step: HeaderStep) -> Result<Action, HostError> {
+        host::edit_headers(kind, step.edits)?;
+        self.take(BufferType::HttpRequestBody, 0, step.step)
+    }
+
+    /// Does what a step says; `visible`: the bytes of `buffer` that it is about.
+    fn take(&mut self, buffer: BufferType, visible: usize, step: Step) -> Result<Action, HostError> {
+        self.log_decision();
+        match step {
+            Step::Continue => Ok(Action::Continue),
+            Step::Wait => Ok(Action::Pause),
+            Step::Replace(bytes) => host::replace_buffer(buffer, visible, &bytes).map(|()| Action::Continue),
+            Step::Reply(reply) => host::reply(&reply).map(|()| Action::Pause),
+        }
+    }
+
+    /// Writes the decision to Envoy's log, once, when it is made.
+    fn log_decision(&mut self) {
+        let Some(exchange) = self.exchange.as_ref().filter(|_| !self.is_logged) else { return };
+        let Some(record) = exchange.record() else { return };
+        self.is_logged = true;
+        match (record.outcome, exchange.gate().settings.log) {
+            (Outcome::Denied, Log::Refusals | Log::All) => warn!("{}", record.to_line()),
+            (Outcome::Allowed, Log::All) => info!("{}", record.to_line()),
+            (Outcome::Allowed, Log::Refusals) | (_, Log::None) => {}
+        }
+    }
+
+    /// INVARIANT: a failed host call never lets anything through.
+    fn act(&mut self, side: Side, result: Result<Action, HostError>) -> Action {
+        result.unwrap_or_else(|failure| {
+            error!("host call failed: {failure:?}");
+            if self.broken.replace(side).is_none() {
+                let body = reply::error(None, INTERNAL_ERROR, "Internal policy error");
+                let failed = Reply { status: 500, headers: &[], body, details: "mcp_policy_error" };
+                // Where no answer is possible any more, the pause holds.
+                let _ = host::reply(&failed);
+            }
+            Action::Pause
+        })
+    }
+}
+
+impl Context for Http {}
+
+impl HttpContext for Http {
+    fn on_http_request_headers(&mut self, _count: usize, end_of_stream: bool) -> Action {
+        let result = host::headers(MapType::HttpRequestHeaders).and_then(|headers| {
+            // Without a gate in force there is no policy to pass.
+            let exchange = self.exchange.as_mut().ok_or(HostError::NO_GATE)?;
+            let step = exchange.request_headers(&headers, end_of_stream, host::now());
+            self.take_headers(MapType::HttpRequestHeaders, step)
+        });
+        self.act(Side::Request, result)
+    }
+
+    fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+        if self.broken.is_some() {
+            return Action::Pause;
+        }
+        // While held, the host reports the total.
+        self.request_bytes = size;
+        let result = if end_of_stream {
+            self.request_whole()
+        } else {
+            match &mut self.exchange {
+                Some(exchange) => {
+                    let step = exchange.request_grows(size, host::now());
+                    self.take(BufferType::HttpRequestBody, size, step)
+                }
+                None => Ok(Action::Pause),
+            }
+        };
+        self.act(Side::Request, result)
+    }
+
+    /// With trailers, no body callback says that the body is whole.
+    fn on_http_request_trailers(&mut self, _count: usize) -> Action {
+        if self.broken.is_some() {
+            return Action::Pause;
+        }
+        let result = self.request_whole();
+        self.act(Side::Request, result)
+    }
+
+    fn on_http_response_headers(&mut self, _count: usize, end_of_stream: bool) -> Action {
+        if let Some(side) = self.broken {
+            return side.on_answer();
+        }
+        let Some(exchange) = &mut self.exchange else { return Action::Continue };
+        let result = host::headers(MapType::HttpResponseHeaders);
+        let result = match result {
+            Ok(headers) => {
+                let step = exchange.answer_headers(&headers, end_of_stream);
+                self.take_headers(MapType::HttpResponseHeaders, step)
+            }
+            Err(failure) => Err(failure),
+        };
+        self.act(Side::Answer, result)
+    }
+
+    fn on_http_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+        if let Some(side) = self.broken {
+            return side.on_answer();
+        }
+        let Some(exchange) = &mut self.exchange else { return Action::Continue };
+        let result = match exchange.answer_reading() {
+            Reading::Nothing => return Action::Continue,
+            Reading::Chunks => match host::buffer(BufferType::HttpResponseBody, size) {
+                Ok(chunk) => {
+                    let step = exchange.answer_chunk(&chunk, end_of_stream);
+                    self.take(BufferType::HttpResponseBody, size, step)
+                }
+                Err(failure) => Err(failure),
+            },
+            Reading::Whole => {
+                self.answer_bytes = size;
+                if end_of_stream {
+                    self.answer_whole()
+                } else {
+                    let step = exchange.answer_grows(size);
+                    self.take(BufferType::HttpResponseBody, size, step)
+                }
+            }
+        };
+        self.act(Side::Answer, result)
+    }
+
+    fn on_http_response_trailers(&mut self, _count: usize) -> Action {
+        if let Some(side) = self.broken {
+            return side.on_answer();
+        }
+        let reading = self.exchange.as_ref().map_or(Reading::Nothing, Exchange::answer_reading);
+        let result = if reading == Reading::Whole { self.answer_whole() } else { Ok(Action::Continue) };
+        self.act(Side::Answer, result)
+    }
+
+    fn on_log(&mut self) {
+        let Some(exchange) = &mut self.exchange else { return };
+        exchange.end(host::now());
+        let Some(record) = exchange.record() else { return };
+        if let Some(answer) = &record.answer {
+            warn!("answer {answer}: {}", record.to_line());
+        }
+        if let Err(failure) = host::set_filter_state(RECORD, &record.to_line()) {
+            error!("the decision record could not be kept: {failure:?}");
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Reads one object of a document: its known members, and a problem for every other one.
+
+use super::problem::{Pointer, Problems};
+use crate::wire::value::Value;
+use std::collections::BTreeSet;
+
+/// The members of one object that have not been read yet.
+#[derive(Debug)]
+pub struct Fields<'v> {
+    at: Pointer,
+    members: &'v [(String, Value)],
+    known: Vec<&'static str>,
+}
+
+impl<'v> Fields<'v> {
+    /// Opens `value`, the object at `at`; notes doubled members.
+    pub fn of(value: &'v Value, at: &Pointer, problems: &mut Problems) -> Option<Self> {
+        let Value::Object(members) = value else {
+            problems.add(at, format!("must be an object, got {value}"));
+            return None;
+        };
+        let mut seen = BTreeSet::new();
+        for (name, _) in members {
+            if !seen.insert(name.as_str()) {
+                problems.add(&at.child(name), "member is given twice");
+            }
+        }
+        Some(Self { at: at.clone(), members, known: Vec::new() })
+    }
+
+    /// The place of the object.
+    #[must_use]
+    pub fn at(&self) -> &Pointer {
+        &self.at
+    }
+
+    /// The value of `name`, and its place.
+    pub fn take(&mut self, name: &'static str) -> Option<(&'v Value, Pointer)> {
+        self.known.push(name);
+        let (_, value) = self.members.iter().find(|(member, _)| member == name)?;
+        Some((value, self.at.child(name)))
+    }
+
+    /// Notes a problem when `name` is not there.
+    pub fn require(&self, name: &'static str, problems: &mut Problems) {
+        if !self.members.iter().any(|(member, _)| member == name) {
+            problems.add(&self.at, format!("{name} is required"));
+        }
+    }
+
+    /// A string.
+    pub fn string(&mut self, name: &'static str, problems: &mut Problems) -> Option<&'v str> {
+        let (value, at) = self.take(name)?;
+        if let Value::String(text) = value {
+            return Some(text);
+        }
+        problems.add(&at, format!("{name} must be a string, got {value}"));
+        None
+    }
+
+    /// `true` or `false`.
+    pub fn bool(&mut self, name: &'static str, problems: &mut Problems) -> Option<bool> {
+        let (value, at) = self.take(name)?;
+        if let Value::Bool(flag) = value {
+            return Some(*flag);
+        }
+        problems.add(&at, format!("{name} must be true or false, got {value}"));
+        None
+    }
+
+    /// A list's elements, each with its place.
+    pub fn list(&mut self, name: &'static str, problems: &mut Problems) -> Vec<(&'v Value, Pointer)> {
+        let Some((value, at)) = self.take(name) else { return Vec::new() };
+        let Value::Array(elements) = value else {
+            problems.add(&at, format!("{name} must be a list, got {value}"));
+            return Vec::new();
+        };
+        elements.iter().enumerate().map(|(index, element)| (element, at.child(index))).collect()
+    }
+
+    /// An object's members, each with its place; doubled ones are a problem.
+    pub fn map(&mut self, name: &'static str, problems: &mut Problems) -> Vec<(&'v str, &'v Value, Pointer)> {
+        let Some((value, at)) = self.take(name) else { return Vec::new() };
+        let Some(fields) = Fields::of(value, &at, problems) else { return Vec::new() };
+        fields.members.iter().map(|(name, value)| (name.as_str(), value, at.child(name))).collect()
+    }
+
+    /// Notes every member that nobody asked for.
+    pub fn finish(self, problems: &mut Problems) {
+        for (name, _) in self.members {
+            if !self.known.contains(&name.as_str()) {
+                problems.add(&self.at, format!("unknown field {}", Value::String(name.clone())));
+            }
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! What is wrong with a document: every problem, each with its place and one sentence.
+
+use std::fmt;
+
+/// A place in a document (RFC 6901).
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Pointer(String);
+
+impl Pointer {
+    /// The document itself.
+    #[must_use]
+    pub fn root() -> Self {
+        Self::default()
+    }
+
+    /// The member or element `name` of this place.
+    #[must_use]
+    pub fn child(&self, name: impl fmt::Display) -> Self {
+        let name = name.to_string().replace('~', "~0").replace('/', "~1");
+        Self(format!("{}/{name}", self.0))
+    }
+
+    /// The same place, seen from `root`, a place that it lies within.
+    #[must_use]
+    pub fn within(&self, root: &Self) -> Self {
+        Self(self.0.strip_prefix(&root.0).unwrap_or(&self.0).to_owned())
+    }
+
+    /// The pointer's text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Pointer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One mistake in a document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Where.
+    pub pointer: Pointer,
+    /// What was found and what is allowed.
+    pub message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = if self.pointer.as_str().is_empty() { "(document)" } else { self.pointer.as_str() };
+        write!(f, "{place}: {}", self.message)
+    }
+}
+
+/// All mistakes of a document, in its order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Problems(Vec<Problem>);
+
+impl Problems {
+    /// Notes one more.
+    pub fn add(&mut self, pointer: &Pointer, message: impl Into<String>) {
+        self.0.push(Problem { pointer: pointer.clone(), message: message.into() });
+    }
+
+    /// Notes all of `others`.
+    pub fn append(&mut self, others: Self) {
+        self.0.extend(others.0);
+    }
+
+    /// Whether nothing is wrong.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Problem> {
+        self.0.iter()
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines: Vec<String> = self.0.iter().map(Problem::to_string).collect();
+        f.write_str(&lines.join("\n"))
+    }
+}

@@ -1,0 +1,94 @@
+//! One [`Record`] per decision: the audit line. Never an argument's value, nor an unbounded name.
+
+use crate::policy::Outcome;
+use serde::Serialize;
+
+/// Bytes of a client's own text that a record keeps.
+const MAX_TEXT_BYTES: usize = 256;
+/// Names of arguments that a record keeps.
+const MAX_ARG_KEYS: usize = 32;
+
+/// What was decided, about what, and by which rule. Serialised as one JSON object; absent members were
+/// not known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Record {
+    /// RFC 3339, the proxy's clock.
+    pub ts: String,
+    /// The proxy's `x-request-id`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+    /// The grant's id.
+    pub grant: String,
+    /// The `Mcp-Session-Id`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
+    /// The JSON-RPC method.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+    /// The tool of a `tools/call`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tool: Option<String>,
+    /// The policy's name.
+    pub policy: String,
+    /// See [`crate::policy::Policy::version`].
+    pub policy_version: String,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// The rule that decided; empty when nothing fired.
+    pub rule: String,
+    /// Why, for a refusal.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// Names of the call's top-level arguments, sorted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub arg_keys: Vec<String>,
+    /// The status of the upstream's answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upstream_status: Option<u16>,
+    /// From the decision to the end of the answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latency_ms: Option<u64>,
+    /// Why the upstream's answer, or a part of it, was not passed on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer: Option<String>,
+}
+
+impl Record {
+    /// The audit line: one JSON object, no line break within.
+    #[must_use]
+    pub fn to_line(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+/// `text`, cut to what a record keeps.
+#[must_use]
+pub fn bounded(text: &str) -> String {
+    if text.len() <= MAX_TEXT_BYTES {
+        return text.to_owned();
+    }
+    let end = (0..=MAX_TEXT_BYTES).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    format!("{}…", text.get(..end).unwrap_or_default())
+}
+
+/// `keys`, sorted and bounded.
+#[must_use]
+pub fn arg_keys(mut keys: Vec<String>) -> Vec<String> {
+    keys.sort_unstable();
+    keys.truncate(MAX_ARG_KEYS);
+    keys
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_cannot_break_or_flood_the_line() {
+        assert_eq!(bounded("short"), "short");
+        let long = bounded(&"é".repeat(10_000));
+        assert!(long.len() < 300 && long.ends_with('…'), "{}", long.len());
+        let keys = arg_keys((0..1000).map(|n| format!("{n:04}")).rev().collect());
+        assert_eq!((keys.len(), keys[0].as_str()), (32, "0000"));
+    }
+}

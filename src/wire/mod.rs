@@ -1,0 +1,14 @@
+//! Bytes ↔ values: JSON, JSON-RPC, MCP and event streams. Knows protocols; knows no policy and no host.
+//!
+//! Everything untrusted is read here, once, strictly: what two parsers could read differently is an
+//! error, never a guess.
+
+pub mod json;
+pub mod jsonrpc;
+pub mod mcp;
+pub mod media_type;
+pub mod members;
+pub mod reply;
+pub mod sse;
+pub mod tool_list;
+pub mod value;

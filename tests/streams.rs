@@ -1,0 +1,144 @@
+//! Answers, rewritten: any cut of the same bytes into chunks gives the same output, and where nothing is
+//! hidden every byte stays.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
+
+mod support;
+
+use serde::Deserialize;
+use support::{Driver, gate, store};
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
+const HIDING: &str = r#"{"version":"1","default":"allow","hide":["hidden_*"]}"#;
+const OPEN: &str = r#"{"version":"1","default":"allow"}"#;
+const LIST: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
+const CALL: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a"}}"#;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stream {
+    name: String,
+    /// `list`, `call` or `GET`.
+    request: String,
+    #[serde(default = "ok")]
+    status: String,
+    content_type: Option<String>,
+    server: String,
+    /// The same as `server` when absent.
+    client: Option<String>,
+}
+
+fn ok() -> String {
+    "200".to_owned()
+}
+
+fn through(policy: &str, stream: &Stream, chunks: &[&[u8]]) -> String {
+    let mut store = store();
+    let gate = gate(policy);
+    let mut driver = Driver::new(&gate, &mut store, 0);
+    match stream.request.as_str() {
+        "list" => drop(driver.post(LIST)),
+        "call" => drop(driver.post(CALL)),
+        _ => drop(driver.request(&support::headers(&[(":method", "GET")]), &[], false)),
+    }
+    let out = driver.answer(&stream.status, stream.content_type.as_deref(), chunks);
+    String::from_utf8(out).unwrap()
+}
+
+fn streams() -> Vec<Stream> {
+    serde_json::from_str(include_str!("cases/streams.json")).unwrap()
+}
+
+/// `text` cut at these places, each chunk's end but the last.
+fn cut<'t>(text: &'t str, places: &[usize]) -> Vec<&'t [u8]> {
+    let (mut chunks, mut from) = (Vec::new(), 0);
+    for place in places {
+        chunks.push(&text.as_bytes()[from..*place]);
+        from = *place;
+    }
+    chunks.push(&text.as_bytes()[from..]);
+    chunks
+}
+
+#[test]
+fn every_cut_gives_the_same_output() {
+    for stream in streams() {
+        let server = stream.server.as_str();
+        let client = stream.client.as_deref().unwrap_or(server);
+        assert_eq!(through(HIDING, &stream, &cut(server, &[])), client, "{}", stream.name);
+        let bytes: Vec<usize> = (1..server.len()).collect();
+        assert_eq!(through(HIDING, &stream, &cut(server, &bytes)), client, "{}, byte by byte", stream.name);
+        for first in 1..server.len() {
+            assert_eq!(through(HIDING, &stream, &cut(server, &[first])), client, "{}, cut at {first}", stream.name);
+            for second in (first + 1..server.len()).step_by(7) {
+                let chunks = cut(server, &[first, second]);
+                assert_eq!(through(HIDING, &stream, &chunks), client, "{}, at {first}, {second}", stream.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn where_nothing_is_hidden_a_readable_answer_is_the_identity() {
+    let mut checked = 0;
+    for stream in streams() {
+        let is_rewritten = stream.client.as_ref().is_some_and(|client| !client.contains("not passed on"));
+        if stream.client.is_none() || is_rewritten && stream.name.starts_with("hidden") {
+            assert_eq!(through(OPEN, &stream, &cut(&stream.server, &[])), stream.server, "{}", stream.name);
+            checked += 1;
+        }
+    }
+    assert!(checked >= 10, "only {checked} streams were compared");
+}
+
+/// 1,000 tools of about 700 bytes, 300 of them hidden.
+fn big_list() -> (String, String) {
+    let tool = |index: usize| {
+        let name = if index % 10 < 3 { format!("hidden_{index}") } else { format!("tool_{index}") };
+        let filler = "x".repeat(560);
+        format!(r#"{{"name":"{name}","description":"{filler}","inputSchema":{{"type":"object","properties":{{}}}}}}"#)
+    };
+    let list = |tools: Vec<String>| {
+        let tools = tools.join(",");
+        format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{"tools":[{tools}],"nextCursor":"c","_meta":{{"a":1.50}}}}}}"#)
+    };
+    let shown = (0..1000).filter(|index| index % 10 >= 3);
+    (list((0..1000).map(tool).collect()), list(shown.map(tool).collect()))
+}
+
+#[test]
+fn a_thousand_tools_come_out_right_in_small_and_large_chunks() {
+    let (server, client) = big_list();
+    assert!(server.len() > 600_000);
+    for (content_type, before, after) in [("application/json", "", ""), ("text/event-stream", "id: 7\ndata: ", "\n\n")]
+    {
+        let stream = Stream {
+            name: "big".into(),
+            request: "list".into(),
+            status: ok(),
+            content_type: Some(content_type.into()),
+            server: format!("{before}{server}{after}"),
+            client: None,
+        };
+        for size in [1, 64 * 1024] {
+            let chunks: Vec<&[u8]> = stream.server.as_bytes().chunks(size).collect();
+            let out = through(HIDING, &stream, &chunks);
+            assert!(out == format!("{before}{client}{after}"), "{content_type} in chunks of {size}");
+        }
+    }
+}
+
+#[test]
+fn an_event_reaches_the_client_before_the_next_is_sent() {
+    let mut store = store();
+    let gate = gate(HIDING);
+    let mut driver = Driver::new(&gate, &mut store, 0);
+    driver.post(CALL);
+    let headers = support::headers(&[(":status", "200"), ("content-type", "text/event-stream")]);
+    driver.exchange.answer_headers(&headers, false);
+    for event in ["data: {\"method\":\"a\"}\n\n", "data: {\"method\":\"b\"}\r\n\r\n", ": ping\n\n"] {
+        let step = driver.exchange.answer_chunk(event.as_bytes(), false);
+        assert_eq!(step, mcp_policy::exchange::Step::Continue, "{event:?}");
+    }
+}
