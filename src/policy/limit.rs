@@ -206,3 +206,123 @@ impl Reservation {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::store::{MemoryStore, Unavailable, Version};
+    use super::super::{Decision, Outcome, Policy, Principal, rule};
+    use super::*;
+    use crate::timestamp::Timestamp;
+
+    const POLICY: &str = r#"{"version":"1","default":"allow","all_tools":{"limits":[
+        {"counter":"a","window":"minute","max":5,"scope":"global"},
+        {"counter":"b","window":"minute","max":3,"scope":"global"}]}}"#;
+
+    fn policy() -> Policy {
+        Policy::load("test", POLICY).unwrap()
+    }
+
+    fn decide<'p>(policy: &'p Policy, seconds: u64, store: &mut dyn Store) -> Decision<'p> {
+        let principal = Principal { grant: "g".into(), session: None };
+        policy.decide(&Query { principal: &principal, tool: "t", now: Timestamp::from_millis(seconds * 1000) }, store)
+    }
+
+    /// Another worker counts a hit between every read and write, so many times in all.
+    struct Contended {
+        inner: MemoryStore,
+        conflicts: usize,
+    }
+
+    impl Store for Contended {
+        fn get(&mut self, key: &[u8]) -> Result<Option<(Vec<u8>, Version)>, Unavailable> {
+            self.inner.get(key)
+        }
+
+        fn put(&mut self, key: &[u8], value: &[u8], version: Option<Version>) -> Result<(), PutError> {
+            if self.conflicts > 0 {
+                self.conflicts -= 1;
+                let (window_start, hits) = match self.inner.get(key).unwrap() {
+                    Some((value, _)) => Count::decode(&value).map(|count| (count.window_start, count.hits)).unwrap(),
+                    None => (Count::decode(value).unwrap().window_start, 0),
+                };
+                let other = Count { window_start, hits: hits + 1 }.encode();
+                let current = self.inner.get(key).unwrap().map(|(_, version)| version);
+                self.inner.put(key, &other, current).unwrap();
+            }
+            self.inner.put(key, value, version)
+        }
+    }
+
+    /// Fails at everything, or holds what we did not write.
+    struct Broken(Option<Vec<u8>>);
+
+    impl Store for Broken {
+        fn get(&mut self, _: &[u8]) -> Result<Option<(Vec<u8>, Version)>, Unavailable> {
+            self.0.clone().map(|value| Some((value, 1))).ok_or(Unavailable)
+        }
+
+        fn put(&mut self, _: &[u8], _: &[u8], _: Option<Version>) -> Result<(), PutError> {
+            Err(PutError::Unavailable)
+        }
+    }
+
+    #[test]
+    fn hits_of_other_workers_between_read_and_write_are_counted() {
+        // Their 2 hits and 1 of ours fill `b`, its first use included.
+        let policy = policy();
+        let mut store = Contended { inner: MemoryStore::default(), conflicts: 2 };
+        assert_eq!(decide(&policy, 0, &mut store).outcome, Outcome::Allowed);
+        let mut allowed = 0;
+        while decide(&policy, 0, &mut store).outcome == Outcome::Allowed {
+            allowed += 1;
+        }
+        assert_eq!(allowed, 2, "`a` had 3 hits of its 5, `b` 1 of its 3");
+    }
+
+    #[test]
+    fn a_count_that_is_not_certain_refuses() {
+        let policy = Policy::load("test", &POLICY.replace("\"max\":5", "\"max\":1000")).unwrap();
+        let mut endless = Contended { inner: MemoryStore::default(), conflicts: usize::MAX };
+        let mut foreign = Broken(Some(b"not ours".to_vec()));
+        let mut empty = Broken(Some(Vec::new()));
+        let stores: [&mut dyn Store; 4] = [&mut endless, &mut Broken(None), &mut foreign, &mut empty];
+        for store in stores {
+            let decision = decide(&policy, 0, store);
+            assert_eq!((decision.outcome, decision.rule), (Outcome::Denied, rule::ERROR));
+            assert_eq!(decision.message, "Internal policy error");
+        }
+    }
+
+    #[test]
+    fn when_one_limit_refuses_none_is_spent() {
+        let policy = policy();
+        let mut store = MemoryStore::default();
+        let outcomes: Vec<Outcome> = (0..10).map(|_| decide(&policy, 0, &mut store).outcome).collect();
+        assert_eq!(outcomes.iter().filter(|outcome| **outcome == Outcome::Allowed).count(), 3);
+        assert_eq!(decide(&policy, 0, &mut store).rule, "/all_tools/limits/b", "`a` still has hits");
+    }
+
+    #[test]
+    fn a_refund_touches_only_the_window_that_was_charged() {
+        let policy = policy();
+        let mut store = MemoryStore::default();
+        let first = decide(&policy, 59, &mut store);
+        first.reservation.refund(&mut store);
+        let refilled = (0..4).filter(|_| decide(&policy, 59, &mut store).outcome == Outcome::Allowed).count();
+        assert_eq!(refilled, 3, "the refunded hit can be spent again");
+        let late = decide(&policy, 60, &mut store);
+        for _ in 0..2 {
+            decide(&policy, 60, &mut store);
+        }
+        let stale = Reservation {
+            charges: late
+                .reservation
+                .charges
+                .iter()
+                .map(|charge| Charge { key: charge.key.clone(), window_start: 0 })
+                .collect(),
+        };
+        stale.refund(&mut store);
+        assert_eq!(decide(&policy, 60, &mut store).outcome, Outcome::Denied, "a hit of the minute before came back");
+    }
+}
