@@ -142,3 +142,21 @@ fn an_event_reaches_the_client_before_the_next_is_sent() {
         assert_eq!(step, mcp_policy::exchange::Step::Continue, "{event:?}");
     }
 }
+
+/// Where headers are not held, a server may answer before it has seen a byte of the body.
+#[test]
+fn an_answer_that_comes_before_the_request_is_judged_is_filtered_and_lets_nothing_through() {
+    let mut store = store();
+    let gate = gate(HIDING);
+    let mut driver = Driver::new(&gate, &mut store, 0);
+    let now = mcp_policy::timestamp::Timestamp::from_millis(0);
+    driver.exchange.request_headers(&support::headers(&support::POST), false, now);
+    let list = br#"{"id":1,"result":{"tools":[{"name":"hidden_x"}]}}"#;
+    let out = driver.answer("200", Some("application/json"), &[list]);
+    assert_eq!(String::from_utf8(out).unwrap(), r#"{"id":1,"result":{"tools":[]}}"#);
+    let hidden = br#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"hidden_x"}}"#;
+    let mut other = mcp_policy::policy::MemoryStore::default();
+    let step = driver.exchange.request_whole(hidden, now, &mut other);
+    assert!(matches!(step, mcp_policy::exchange::Step::Reply(_)), "{step:?}");
+    assert_eq!(driver.exchange.request_whole(hidden, now, &mut other), mcp_policy::exchange::Step::Wait);
+}

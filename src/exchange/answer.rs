@@ -2,7 +2,7 @@
 //! not pass.
 
 use super::request::Asked;
-use super::{Exchange, HeaderEdit, HeaderStep, Headers, Reading, Reply, State, Step};
+use super::{Exchange, HeaderEdit, HeaderStep, Headers, Phase, Reading, Reply, Step};
 use crate::policy::Policy;
 use crate::timestamp::Timestamp;
 use crate::wire::jsonrpc::INTERNAL_ERROR;
@@ -59,7 +59,9 @@ pub(super) struct Progress {
 impl Exchange {
     /// The answer's headers have come; `end_of_stream`: there is no body.
     pub fn answer_headers(&mut self, headers: &Headers, end_of_stream: bool) -> HeaderStep {
-        let State::Forwarded(asked, answer) = &mut self.state else { return HeaderStep::plain(Step::Continue) };
+        if self.phase == Phase::Answered {
+            return HeaderStep::plain(Step::Continue);
+        }
         let status = headers.first(":status").and_then(|value| std::str::from_utf8(value).ok()?.parse().ok());
         let status: u16 = status.unwrap_or(0);
         if let Some(record) = &mut self.record {
@@ -70,28 +72,28 @@ impl Exchange {
         }
         let media_type = MediaType::of_response(headers.first("content-type"));
         // What no MCP client would take for a message may be anything on a GET: a page, a file.
-        if !asked.is_post && media_type == MediaType::Other {
+        if self.asked.is_bare && media_type == MediaType::Other {
             return HeaderStep::plain(Step::Continue);
         }
         let encoding = headers.first("content-encoding").unwrap_or(b"identity");
         if !encoding.trim_ascii().eq_ignore_ascii_case(b"identity") {
             let reason = "it came encoded although it was asked for plain";
-            let reply = asked.unreadable(reason);
             self.note(reason);
-            self.state = State::Answered;
+            self.phase = Phase::Answered;
+            let reply = self.asked.unreadable(reason);
             return HeaderStep::plain(Step::Reply(reply));
         }
         let is_accepted = status == 202;
         let edits;
-        (*answer, edits) = match media_type {
+        (self.answer, edits) = match media_type {
             MediaType::EventStream => {
                 (Answer::Events(Box::new(Decoder::new(MAX_ANSWER_BYTES)), Progress::default()), RESIZE)
             }
-            MediaType::Other if asked.lists && !is_accepted => {
+            MediaType::Other if self.asked.lists && !is_accepted => {
                 (Answer::Substitute { reason: "it is neither JSON nor an event stream", sent: false }, SUBSTITUTE)
             }
             MediaType::Json | MediaType::Absent | MediaType::Other => {
-                (Answer::Whole { is_accepted }, if asked.lists { RELIST } else { RESIZE })
+                (Answer::Whole { is_accepted }, if self.asked.lists { RELIST } else { RESIZE })
             }
         };
         HeaderStep { edits, step: Step::Continue }
@@ -100,30 +102,28 @@ impl Exchange {
     /// How the answer's body is to be reported.
     #[must_use]
     pub fn answer_reading(&self) -> Reading {
-        match &self.state {
-            State::Forwarded(_, Answer::Whole { .. }) => Reading::Whole,
-            State::Forwarded(_, Answer::Events(..) | Answer::Substitute { .. }) => Reading::Chunks,
-            State::Forwarded(_, Answer::Pass) | State::Judging | State::Answered => Reading::Nothing,
+        match &self.answer {
+            Answer::Whole { .. } => Reading::Whole,
+            Answer::Events(..) | Answer::Substitute { .. } => Reading::Chunks,
+            Answer::Pass => Reading::Nothing,
         }
     }
 
     /// So many bytes of the answer have come, and it is not whole. [`Step::Replace`] replaces all of them.
     pub fn answer_grows(&mut self, bytes: usize) -> Step {
-        let State::Forwarded(asked, answer) = &mut self.state else { return Step::Continue };
         if bytes <= MAX_ANSWER_BYTES {
             return Step::Wait;
         }
         let reason = "it is too large to be read";
-        *answer = Answer::Substitute { reason, sent: true };
-        let error = asked.error(None, reason);
+        self.answer = Answer::Substitute { reason, sent: true };
         self.note(reason);
-        Step::Replace(error)
+        Step::Replace(self.asked.error(None, reason))
     }
 
     /// The answer is whole, by its end or by trailers.
     pub fn answer_whole(&mut self, body: &[u8]) -> Step {
-        let State::Forwarded(asked, Answer::Whole { is_accepted }) = &self.state else { return Step::Continue };
-        match asked.filter(body, *is_accepted, self.record_status(), self.gate.policy()) {
+        let Answer::Whole { is_accepted } = &self.answer else { return Step::Continue };
+        match self.asked.filter(body, *is_accepted, self.record_status(), self.gate.policy()) {
             Ok(None) => Step::Continue,
             Ok(Some(replaced)) => Step::Replace(replaced),
             Err((reason, error)) => {
@@ -135,9 +135,8 @@ impl Exchange {
 
     /// The next chunk of an event stream has come.
     pub fn answer_chunk(&mut self, chunk: &[u8], end_of_stream: bool) -> Step {
-        let State::Forwarded(asked, answer) = &mut self.state else { return Step::Continue };
-        let mut notes = Vec::new();
-        let step = match answer {
+        let (mut notes, asked) = (Vec::new(), &self.asked);
+        let step = match &mut self.answer {
             Answer::Events(decoder, progress) => {
                 let policy = self.gate.policy();
                 let mut out = decoder.push(chunk, &mut |event| asked.judge(event, policy, progress, &mut notes));
@@ -164,7 +163,7 @@ impl Exchange {
 
     /// The exchange is over; completes the record.
     pub fn end(&mut self, now: Timestamp) {
-        if let (State::Forwarded(..), Some(record)) = (&self.state, &mut self.record) {
+        if let (Phase::Forwarded, Some(record)) = (self.phase, &mut self.record) {
             record.latency_ms = Some(now.millis().saturating_sub(self.judged_at));
         }
     }

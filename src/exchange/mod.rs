@@ -75,18 +75,22 @@ pub enum Reading {
 pub struct Exchange {
     gate: Rc<Gate>,
     head: request::Head,
-    state: State,
+    phase: Phase,
+    asked: Asked,
+    answer: Answer,
     record: Option<Record>,
     judged_at: u64,
 }
 
-#[derive(Debug)]
-enum State {
-    /// Nothing of it may go on yet.
+/// How far the request is. The server's answer is watched in the first two: where headers are not held, a
+/// server may answer before the body was judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Nothing of its body may go on yet.
     Judging,
-    /// Let through; the answer is watched.
-    Forwarded(Asked, Answer),
-    /// We answered; that answer passes.
+    /// Let through.
+    Forwarded,
+    /// We answered, and that answer passes; nothing more of the request goes on.
     Answered,
 }
 
@@ -94,7 +98,15 @@ impl Exchange {
     /// An exchange under `gate`, before its first event.
     #[must_use]
     pub fn new(gate: Rc<Gate>) -> Self {
-        Self { gate, head: request::Head::default(), state: State::Judging, record: None, judged_at: 0 }
+        Self {
+            gate,
+            head: request::Head::default(),
+            phase: Phase::Judging,
+            asked: Asked::default(),
+            answer: Answer::default(),
+            record: None,
+            judged_at: 0,
+        }
     }
 
     /// The gate it is judged by, to its end.

@@ -1,8 +1,7 @@
 //! The request's side: headers and body in; forward, hold, or refuse with the right JSON-RPC answer.
 
-use super::answer::Answer;
 use super::stand_in::StandIn;
-use super::{Exchange, HeaderEdit, HeaderStep, Headers, Reply, State, Step};
+use super::{Exchange, HeaderEdit, HeaderStep, Headers, Phase, Reply, Step};
 use crate::config::HiddenReply;
 use crate::policy::{Outcome, Principal, Query, Store, rule};
 use crate::record::{Record, arg_keys, bounded};
@@ -30,15 +29,15 @@ pub(super) struct Head {
     names_tool: bool,
 }
 
-/// What was let through.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What the answer must fit. Until it is known, whatever a POST may get.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Asked {
     /// The raw id of a request.
     pub(super) id: Option<String>,
     /// It was a `tools/list`.
     pub(super) lists: bool,
-    /// It was a POST.
-    pub(super) is_post: bool,
+    /// It carried no message: GET, DELETE.
+    pub(super) is_bare: bool,
     /// The tool was hidden, and another name went in its place.
     pub(super) stand_in: Option<StandIn>,
 }
@@ -54,8 +53,8 @@ impl Exchange {
                 HeaderStep { edits: FORWARD, step: if hold { Step::Wait } else { Step::Continue } }
             }
             Ok(()) => {
-                let asked = Asked { id: None, lists: false, is_post: false, stand_in: None };
-                self.state = State::Forwarded(asked, Answer::default());
+                self.phase = Phase::Forwarded;
+                self.asked.is_bare = true;
                 HeaderStep { edits: FORWARD, step: Step::Continue }
             }
         }
@@ -63,8 +62,10 @@ impl Exchange {
 
     /// So many bytes of the body have come, and it is not whole.
     pub fn request_grows(&mut self, bytes: usize, now: Timestamp) -> Step {
-        if !matches!(self.state, State::Judging) {
-            return Step::Continue;
+        match self.phase {
+            Phase::Judging => {}
+            Phase::Forwarded => return Step::Continue,
+            Phase::Answered => return Step::Wait,
         }
         if bytes > self.gate.settings.max_body_bytes {
             let refusal = self.too_large();
@@ -76,8 +77,10 @@ impl Exchange {
     /// The body is whole, by its end or by trailers. After [`Step::Continue`] or [`Step::Replace`] the
     /// request may go on.
     pub fn request_whole(&mut self, body: &[u8], now: Timestamp, store: &mut dyn Store) -> Step {
-        if !matches!(self.state, State::Judging) {
-            return Step::Continue;
+        match self.phase {
+            Phase::Judging => {}
+            Phase::Forwarded => return Step::Continue,
+            Phase::Answered => return Step::Wait,
         }
         if body.len() > self.gate.settings.max_body_bytes {
             let refusal = self.too_large();
@@ -156,7 +159,7 @@ impl Exchange {
     ) -> Step {
         let mut record = self.start_record(now);
         record.method = Some(bounded(operation.method())).filter(|method| !method.is_empty());
-        let mut asked = Asked { id: id.map(|id| id.as_str().to_owned()), lists: false, is_post: true, stand_in: None };
+        let mut asked = Asked { id: id.map(|id| id.as_str().to_owned()), ..Asked::default() };
         match operation {
             Operation::CallTool { name, name_token, arguments } => {
                 record.tool = Some(bounded(name));
@@ -203,7 +206,8 @@ impl Exchange {
     fn forward(&mut self, asked: Asked, record: Record, now: Timestamp, step: Step) -> Step {
         self.record = Some(record);
         self.judged_at = now.millis();
-        self.state = State::Forwarded(asked, Answer::default());
+        self.phase = Phase::Forwarded;
+        self.asked = asked;
         step
     }
 
@@ -222,7 +226,7 @@ impl Exchange {
 
     fn answer(&mut self, reply: Reply, record: Record) -> Step {
         self.record = Some(record);
-        self.state = State::Answered;
+        self.phase = Phase::Answered;
         Step::Reply(reply)
     }
 
