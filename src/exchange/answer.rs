@@ -26,6 +26,12 @@ const RELIST: &[HeaderEdit] = &[
     HeaderEdit::Remove("content-digest"),
     HeaderEdit::Remove("repr-digest"),
 ];
+/// The same where the server gave no type: what passes is JSON.
+const RELIST_UNTYPED: &[HeaderEdit] = &[
+    HeaderEdit::Remove("content-length"),
+    HeaderEdit::Remove("etag"),
+    HeaderEdit::Set("content-type", "application/json"),
+];
 /// The body will be ours.
 const SUBSTITUTE: &[HeaderEdit] = &[
     HeaderEdit::Remove("content-length"),
@@ -40,7 +46,10 @@ pub(super) enum Answer {
     #[default]
     Pass,
     /// One JSON text.
-    Whole { is_accepted: bool },
+    Whole {
+        /// It must hold a list.
+        wants_list: bool,
+    },
     /// An event stream.
     Events(Box<Decoder>, Progress),
     /// It is replaced by an error; the flag tells whether that has left.
@@ -83,7 +92,9 @@ impl Exchange {
             let reply = self.asked.unreadable(reason);
             return HeaderStep::plain(Step::Reply(reply));
         }
+        // A legacy server answers 202 here and sends the list elsewhere; an error page holds no list.
         let is_accepted = status == 202;
+        let wants_list = self.asked.lists && !is_accepted && status < 400;
         let edits;
         (self.answer, edits) = match media_type {
             MediaType::EventStream => {
@@ -92,8 +103,9 @@ impl Exchange {
             MediaType::Other if self.asked.lists && !is_accepted => {
                 (Answer::Substitute { reason: "it is neither JSON nor an event stream", sent: false }, SUBSTITUTE)
             }
+            MediaType::Absent if wants_list => (Answer::Whole { wants_list }, RELIST_UNTYPED),
             MediaType::Json | MediaType::Absent | MediaType::Other => {
-                (Answer::Whole { is_accepted }, if self.asked.lists { RELIST } else { RESIZE })
+                (Answer::Whole { wants_list }, if self.asked.lists { RELIST } else { RESIZE })
             }
         };
         HeaderStep { edits, step: Step::Continue }
@@ -122,8 +134,8 @@ impl Exchange {
 
     /// The answer is whole, by its end or by trailers.
     pub fn answer_whole(&mut self, body: &[u8]) -> Step {
-        let Answer::Whole { is_accepted } = &self.answer else { return Step::Continue };
-        match self.asked.filter(body, *is_accepted, self.record_status(), self.gate.policy()) {
+        let Answer::Whole { wants_list } = &self.answer else { return Step::Continue };
+        match self.asked.filter(body, *wants_list, self.gate.policy()) {
             Ok(None) => Step::Continue,
             Ok(Some(replaced)) => Step::Replace(replaced),
             Err((reason, error)) => {
@@ -168,10 +180,6 @@ impl Exchange {
         }
     }
 
-    fn record_status(&self) -> u16 {
-        self.record.as_ref().and_then(|record| record.upstream_status).unwrap_or(0)
-    }
-
     fn note(&mut self, reason: &str) {
         if let Some(record) = &mut self.record {
             record.answer.get_or_insert_with(|| format!("not passed on: {reason}"));
@@ -184,12 +192,9 @@ impl Asked {
     fn filter(
         &self,
         body: &[u8],
-        is_accepted: bool,
-        status: u16,
+        wants_list: bool,
         policy: &Policy,
     ) -> Result<Option<Vec<u8>>, (&'static str, Vec<u8>)> {
-        // A legacy server answers 202 here and sends the list elsewhere; an error page holds no list.
-        let wants_list = self.lists && !is_accepted && status < 400;
         match tool_list::rewrite(body, &|tool| policy.visible(tool)) {
             Ok(filtered) if wants_list && !filtered.has_list && !filtered.has_error => {
                 Err(self.fault(filtered.id, NO_LIST))
