@@ -1,0 +1,34 @@
+//! The plugin in a real Envoy, before real MCP servers and before a scripted one, driven by real clients and by raw
+//! bytes.
+//!
+//! Needs what `make test` brings: Envoy (its path in `MCP_POLICY_ENVOY`), the plugin, and for the real servers and
+//! clients `target/peers`. Without them each test says what is missing and passes; with `MCP_POLICY_E2E=required` it
+//! fails. Logs and configurations are left in `target/e2e/`, named as the test names them.
+//!
+//! No test shares a process or a port with another one, so they run in parallel. Nothing sleeps in hope: whatever takes
+//! time is waited for, up to a deadline.
+
+#![cfg(not(target_arch = "wasm32"))]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "these lints keep the plugin from trapping and the core from knowing its host; a test may fail, and is one"
+)]
+
+mod abandoned;
+mod bad_input;
+mod clients;
+mod configuration;
+mod denials;
+mod forwarding;
+mod lists;
+mod load;
+mod records;
+mod reload;
+mod streams;
+mod support;
+mod unreadable;

@@ -1,0 +1,105 @@
+//! A configuration that is exchanged while Envoy runs: a faulty one leaves the good one in force, a good one takes over
+//! with the counters where they were.
+
+use super::support::envoy::Envoy;
+use super::support::http::Connection;
+use super::support::mcp;
+use super::support::parts::{Parts, scratch};
+use super::support::request::Request;
+use super::support::setup::{Setup, with_text};
+use super::support::upstream::Upstream;
+use super::support::wait;
+use serde_json::{Value, json};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// An Envoy file whose plugin is in a file of its own, which Envoy watches.
+struct Discovered {
+    watched: PathBuf,
+}
+
+impl Discovered {
+    /// The file for Envoy, after the configuration of this one was put where it looks.
+    fn envoy_file(&self, file: &str) -> String {
+        self.exchange(file);
+        let (before, _, after) = Self::parts(file);
+        let indent = " ".repeat(before.len() - before.trim_end_matches(' ').len());
+        let watched = Path::new(&self.watched).display();
+        let source = format!(
+            "- name: mcp-policy\n{indent}  config_discovery:\n{indent}    \
+             config_source: {{ path_config_source: {{ path: \"{watched}\" }}, resource_api_version: V3 }}\n{indent}    \
+             type_urls: [ type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm ]\n"
+        );
+        format!("{before}{source}{indent}{after}\nnode: {{ id: test, cluster: test }}\n")
+    }
+
+    /// Puts the configuration of this file in the place of the one before.
+    fn exchange(&self, file: &str) {
+        let (before, filter, _) = Self::parts(file);
+        let indent = before.len() - before.trim_end_matches(' ').len();
+        // From a list item to the members of a resource, `- name:` and all.
+        let filter = format!("{:indent$}{filter}", "");
+        let lines: String =
+            filter.lines().map(|line| format!("{}\n", line.get(indent..).unwrap_or_default())).collect();
+        let resource = lines.replacen("- name: envoy.filters.http.wasm", "- name: mcp-policy", 1).replacen(
+            "  typed_config:",
+            "  \"@type\": type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig\n  typed_config:",
+            1,
+        );
+        let new = self.watched.with_extension("new");
+        fs::write(&new, format!("resources:\n{resource}")).expect("a file in target/e2e");
+        // Envoy sees a file that is moved into place, and not one that is written to.
+        fs::rename(&new, &self.watched).expect("a file in target/e2e");
+    }
+
+    /// What stands before the plugin's filter, the filter, and what follows, from the next filter on.
+    fn parts(file: &str) -> (&str, &str, &str) {
+        let start = file.find("- name: envoy.filters.http.wasm").expect("the plugin's filter");
+        let end = start + file[start..].find("- name: envoy.filters.http.router").expect("the router");
+        (&file[..start], &file[start..end], &file[end..])
+    }
+}
+
+fn policy(tools: Value) -> Value {
+    let mut policy = json!({ "version": "1", "default": "deny", "tools": tools });
+    policy["tools"]["work"] =
+        json!({ "limits": [{ "counter": "work", "window": "hour", "max": 2, "scope": "grant" }] });
+    policy
+}
+
+/// Whether the call of this tool is run.
+fn runs(connection: &mut Connection, tool: &str) -> bool {
+    let response = connection.exchange(&Request::post(mcp::call("1", tool)));
+    response.json()["result"]["isError"] != true
+}
+
+fn rejected(envoy: &Envoy) -> u64 {
+    let stats = envoy.stats("extension_config_discovery");
+    stats.iter().filter(|(name, _)| name.ends_with(".update_rejected")).map(|(_, value)| value).sum()
+}
+
+#[test]
+fn a_faulty_configuration_leaves_the_good_one_in_force() {
+    let Some(parts) = Parts::gateway() else { return };
+    let name = "reload";
+    let upstream = Upstream::running_every_call();
+    let rendered = |tools| Setup::new(&policy(tools)).render(name, upstream.address);
+    let discovered = Discovered { watched: scratch("reload.ecds.yaml") };
+    let envoy = Envoy::start(&parts, name, &discovered.envoy_file(&rendered(json!({ "a": {} }))));
+    wait::for_room_in_hour(Duration::from_secs(60));
+    let mut connection = envoy.connect();
+    assert!(runs(&mut connection, "a") && !runs(&mut connection, "b") && runs(&mut connection, "work"));
+
+    let faulty = policy(json!({ "b": { "limit": [] } })).to_string();
+    discovered.exchange(&with_text(&rendered(json!({})), &faulty));
+    wait::until("Envoy has refused the configuration", || rejected(&envoy) == 1);
+    assert!(envoy.log().contains(r#""limit""#), "the log names the problem");
+    assert!(runs(&mut connection, "a") && !runs(&mut connection, "b"), "the policy before holds");
+
+    discovered.exchange(&rendered(json!({ "b": {} })));
+    wait::until("the next policy is in force on this connection", || runs(&mut connection, "b"));
+    assert!(!runs(&mut connection, "a"));
+    assert!(runs(&mut connection, "work") && !runs(&mut connection, "work"), "one call was counted before");
+    assert_eq!(envoy.traps(), 0);
+}

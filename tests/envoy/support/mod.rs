@@ -1,0 +1,14 @@
+//! What the tests stand on: processes that end with the test, Envoy with the plugin, MCP servers real and scripted, MCP
+//! clients real and raw. Knows no policy and asserts nothing about one.
+
+pub(crate) mod clients;
+pub(crate) mod envoy;
+pub(crate) mod everything;
+pub(crate) mod http;
+pub(crate) mod mcp;
+pub(crate) mod parts;
+pub(crate) mod process;
+pub(crate) mod request;
+pub(crate) mod setup;
+pub(crate) mod upstream;
+pub(crate) mod wait;
