@@ -1,0 +1,57 @@
+# `make` alone lists the targets. CI runs `make test` and nothing else, so what is green here is green there.
+
+# Tools are pinned here and nowhere else; those of tests/peers by their own lock files, wasm-bindgen by Cargo.lock.
+export ENVOY_VERSION := 1.40.0
+
+export CARGO_TARGET_DIR := $(CURDIR)/target
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help wasm build run check test lint doc unit wasm-test e2e bench run-check clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+wasm: ## Build the plugin, target/wasm32-wasip1/release/mcp_policy.wasm
+	scripts/wasm.sh
+
+build: wasm ## Build the plugin and the command line, target/release/mcp-policy
+	cargo build --release --locked --bin mcp-policy
+
+run: ## Serve a policy: [UPSTREAM=http://host:port/mcp] [POLICY=policies/x.json] [PORT=10000]
+	@scripts/run.sh
+
+check: ## The fast checks: format, lint, unit tests
+	scripts/need.sh rustfmt clippy
+	cargo fmt --check && cargo clippy --locked --all-targets -- -D warnings
+	cargo test --locked --lib --bins
+
+test: lint doc unit wasm-test e2e run-check ## Everything that CI runs
+
+lint: ## Format and lint, for this machine and for Envoy
+	scripts/need.sh rustfmt clippy
+	cargo fmt --check && cargo clippy --locked --all-targets -- -D warnings
+	scripts/cargo-wasm.sh wasm32-wasip1 clippy --locked --lib -- -D warnings
+
+doc: ## Build the library's documentation
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+
+unit: ## All tests but those that need Envoy
+	cargo test --locked
+
+wasm-test: ## The policy cases and streams, run as wasm under node
+	runner=$$(scripts/wasm-bindgen.sh) && CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=$$runner \
+	  scripts/cargo-wasm.sh wasm32-unknown-unknown test --locked --test cases --test streams
+
+e2e: wasm ## Real clients, a real Envoy and real servers
+	scripts/peers.sh
+	envoy=$$(scripts/envoy.sh) && MCP_POLICY_E2E=required MCP_POLICY_ENVOY=$$envoy cargo test --locked --test envoy
+
+bench: wasm ## What the plugin costs, beside a filter that does nothing
+	scripts/cargo-wasm.sh wasm32-wasip1 build --release --locked --example do_nothing
+	envoy=$$(scripts/envoy.sh) && MCP_POLICY_E2E=required MCP_POLICY_ENVOY=$$envoy cargo bench --locked --bench gate
+
+run-check: ## Whether `make run` shows what it promises, and ends cleanly
+	scripts/run-check.sh
+
+clean: ## Remove all that was built or installed here
+	rm -rf target
