@@ -1,0 +1,132 @@
+//! `mcp-policy render`: what comes out is the file of `envoy/` for the defaults, and for any policy a file in which
+//! YAML readers find exactly that policy.
+#![cfg(not(target_arch = "wasm32"))]
+// A test is a host: it may read files, and what it finds missing ends it.
+#![allow(clippy::disallowed_methods, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+const POLICY: &str = "policies/reference-server.json";
+
+fn render(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-policy"));
+    command.args(["render", "envoy"]).args(arguments).current_dir(env!("CARGO_MANIFEST_DIR"));
+    command.output().expect("the command runs")
+}
+
+/// What is printed, which must be all there is to say.
+fn rendered(arguments: &[&str]) -> String {
+    let output = render(arguments);
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && complaint.is_empty(), "{arguments:?}: {complaint}");
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+/// The plugin configuration that a reader of `file` finds.
+fn configuration(file: &str) -> Value {
+    let envoy: Value = serde_saphyr::from_str(file).expect("YAML");
+    let connection_manager = &envoy["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0];
+    let filter = &connection_manager["typed_config"]["http_filters"][0]["typed_config"]["config"];
+    serde_json::from_str(filter["configuration"]["value"].as_str().expect("a text")).expect("JSON")
+}
+
+/// A file of this test's own.
+fn write(name: &str, text: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::write(&path, text).expect("a writable directory");
+    path
+}
+
+#[test]
+fn the_defaults_give_the_shipped_file() {
+    assert_eq!(rendered(&["--policy", POLICY]), include_str!("../envoy/envoy.yaml"));
+}
+
+#[test]
+fn every_option_arrives() {
+    let upstream = "http://tools.example:8000/mcp";
+    let wasm = "/opt/a \"b\": #c.wasm";
+    let file = rendered(&["--policy", POLICY, "--upstream", upstream, "--port", "8080", "--wasm", wasm]);
+    let envoy: Value = serde_saphyr::from_str(&file).expect("YAML");
+    let resources = &envoy["static_resources"];
+    let listener = &resources["listeners"][0];
+    let filters = &listener["filter_chains"][0]["filters"][0]["typed_config"]["http_filters"];
+    let endpoint = &resources["clusters"][0]["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"];
+    assert_eq!(listener["address"]["socket_address"], json!({ "address": "127.0.0.1", "port_value": 8080 }));
+    assert_eq!(endpoint["address"]["socket_address"], json!({ "address": "tools.example", "port_value": 8000 }));
+    let code = &filters[0]["typed_config"]["config"]["vm_config"]["code"];
+    assert_eq!(code["local"]["filename"], wasm);
+}
+
+#[test]
+fn every_shipped_policy_arrives_as_it_is() {
+    let policies = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("policies")).expect("policies");
+    let mut count = 0;
+    for path in policies.map(|entry| entry.expect("an entry").path()) {
+        let name = path.to_str().expect("UTF-8");
+        if name.ends_with(".json") && !name.ends_with(".cases.json") {
+            let policy: Value = serde_json::from_slice(&std::fs::read(&path).expect("a file")).expect("JSON");
+            assert_eq!(
+                configuration(&rendered(&["--policy", name]))["policies"],
+                json!({ "default": policy }),
+                "{name}"
+            );
+            count += 1;
+        }
+    }
+    assert!(count >= 3, "{count} policies");
+}
+
+#[test]
+fn a_policy_cannot_write_envoys_configuration() {
+    let reason = "\" ' : # | > - {{ }} \\ \t é 漢 🦀\n          http_filters: []\n---\n%YAML";
+    let policy = json!({ "version": "1", "default": "deny", "tools": { "a": { "action": "deny", "reason": reason } } });
+    let pretty = serde_json::to_string_pretty(&policy).expect("JSON");
+    let layouts = [
+        ("one line", policy.to_string()),
+        ("many lines", pretty.clone()),
+        ("tabs", pretty.replace("\n  ", "\n\t\t")),
+        ("carriage returns", pretty.replace('\n', "\r\n")),
+        ("only carriage returns", pretty.replace('\n', "\r")),
+        ("first line indented", format!("\n\n      {pretty}\n\n\n")),
+        ("no indentation", pretty.lines().map(|line| format!("{}\n", line.trim_start())).collect()),
+        ("lines of the template", pretty.replace("{\n", "{\n\n\n")),
+    ];
+    for (name, text) in layouts {
+        let path = write(&format!("render {name}.json"), &text);
+        let path = path.to_str().expect("UTF-8");
+        assert_eq!(configuration(&rendered(&["--policy", path]))["policies"]["default"], policy, "{name}");
+
+        let whole = format!(r#"{{"policies": {{"p": {text}}}, "default_policy": "p"}}"#);
+        let path = write(&format!("render {name} whole.json"), &whole);
+        let path = path.to_str().expect("UTF-8");
+        let expected = json!({ "policies": { "p": policy }, "default_policy": "p" });
+        assert_eq!(configuration(&rendered(&["--config", path])), expected, "{name}, as a configuration");
+    }
+}
+
+#[test]
+fn what_cannot_be_rendered_says_why_in_one_line() {
+    let bad = write("render bad.json", r#"{"version": "1", "default": "allow", "hides": []}"#);
+    let separator = "{\"version\": \"1\", \"default\": \"allow\", \"hide\": [\"a\u{2028}b\"]}";
+    let separator = write("render separator.json", separator);
+    let path = |path: &PathBuf| path.to_str().expect("UTF-8").to_owned();
+    let (bad, separator) = (path(&bad), path(&separator));
+    let rows: [(i32, &str, &[&str]); 5] = [
+        (1, "hides", &["--policy", &bad]),
+        (2, "U+2028", &["--policy", &separator]),
+        (2, "policies/none.json", &["--policy", "policies/none.json"]),
+        (2, "needs TLS", &["--policy", POLICY, "--upstream", "https://mcp.example.com/mcp"]),
+        (2, "must begin with http://", &["--policy", POLICY, "--upstream", "ws://host/mcp"]),
+    ];
+    for (code, why, arguments) in rows {
+        let output = render(arguments);
+        // The problems of a policy are an answer, the others are complaints.
+        let text = [output.stdout, output.stderr].concat();
+        let text = String::from_utf8_lossy(&text);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {text}");
+        assert!(text.contains(why) && text.lines().count() == 1, "{arguments:?}: {text}");
+    }
+}
