@@ -1,7 +1,8 @@
 //! Decision cases: a policy's expectations as data, run by `mcp-policy test`, `cargo test` and in wasm.
 
-use crate::policy::{MemoryStore, Outcome, Policy, Principal, Query};
+use crate::policy::{MemoryStore, NoFacts, Outcome, Policy, Principal, Query};
 use crate::timestamp::Timestamp;
+use crate::wire::json::Reader;
 use serde::Deserialize;
 
 /// A file of cases, `NAME.cases.json` beside the policy `NAME.json`.
@@ -131,7 +132,15 @@ impl CallCase {
         let mut store = MemoryStore::default();
         let mut decide = |call: &Call| {
             let principal = Principal { grant: call.grant.clone(), session: call.session.clone() };
-            let query = Query { principal: &principal, tool: &call.tool, now: Timestamp::from_millis(call.at) };
+            let arguments = serde_json::Value::from(call.arguments.clone()).to_string();
+            let query = Query {
+                principal: &principal,
+                tool: &call.tool,
+                arguments: Reader::new(&arguments).value().ok(),
+                meta: None,
+                now: Timestamp::from_millis(call.at),
+                facts: &NoFacts,
+            };
             policy.decide(&query, &mut store)
         };
         for call in &self.after {

@@ -238,7 +238,7 @@ mod tests {
             [
                 r#"/policies/a~1b: version is required, and must be "1""#,
                 r#"/policies/a~1b/default: default must be "allow" or "deny", got "maybe""#,
-                r#"/policies/a~1b: unknown field "tols""#,
+                r#"/policies/a~1b: unknown field "tols"; did you mean "tools"?"#,
                 r#"/default_policy: default_policy must name one of the policies ("a/b"), got "c""#,
                 r#"/hold_request_headers: hold_request_headers must be true or false, got "yes""#,
                 "/max_body_bytes: max_body_bytes must be an integer from 1 to 67108864, got 0",

@@ -36,6 +36,9 @@ pub struct Record {
     pub outcome: Outcome,
     /// The rule that decided; empty when nothing fired.
     pub rule: String,
+    /// The rule in shadow mode that would have refused what another rule did refuse.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shadow_rule: Option<String>,
     /// Why, for a refusal.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub message: String,

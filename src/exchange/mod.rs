@@ -75,6 +75,7 @@ pub enum Reading {
 pub struct Exchange {
     gate: Rc<Gate>,
     head: request::Head,
+    headers: Headers,
     phase: Phase,
     asked: Asked,
     answer: Answer,
@@ -101,6 +102,7 @@ impl Exchange {
         Self {
             gate,
             head: request::Head::default(),
+            headers: Headers::default(),
             phase: Phase::Judging,
             asked: Asked::default(),
             answer: Answer::default(),

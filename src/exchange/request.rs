@@ -3,7 +3,7 @@
 use super::stand_in::StandIn;
 use super::{Exchange, HeaderEdit, HeaderStep, Headers, Phase, Reply, Step};
 use crate::config::HiddenReply;
-use crate::policy::{Outcome, Principal, Query, Store, rule};
+use crate::policy::{Decision, Outcome, Principal, Query, Store, rule};
 use crate::record::{Record, arg_keys, bounded};
 use crate::timestamp::Timestamp;
 use crate::wire::json::{Raw, Reader};
@@ -46,6 +46,7 @@ impl Exchange {
     /// The request's headers have come; `end_of_stream`: there is no body.
     pub fn request_headers(&mut self, headers: &Headers, end_of_stream: bool, now: Timestamp) -> HeaderStep {
         self.head = Head::read(headers);
+        self.headers = headers.clone();
         match self.check_head(headers, end_of_stream) {
             Err(refusal) => HeaderStep::plain(self.refuse(refusal, None, now)),
             Ok(()) if self.head.method == b"POST" => {
@@ -161,7 +162,7 @@ impl Exchange {
         record.method = Some(bounded(operation.method())).filter(|method| !method.is_empty());
         let mut asked = Asked { id: id.map(|id| id.as_str().to_owned()), ..Asked::default() };
         match operation {
-            Operation::CallTool { name, name_token, arguments } => {
+            Operation::CallTool { name, name_token, arguments, meta } => {
                 record.tool = Some(bounded(name));
                 record.arg_keys = arguments.map(top_level_names).unwrap_or_default();
                 let Some(id) = id else {
@@ -171,13 +172,25 @@ impl Exchange {
                 };
                 let principal =
                     Principal { grant: Principal::ANONYMOUS.to_owned(), session: self.head.session.clone() };
-                let query = Query { principal: &principal, tool: name, now };
+                let query = Query {
+                    principal: &principal,
+                    tool: name,
+                    arguments: *arguments,
+                    meta: *meta,
+                    now,
+                    facts: &self.headers,
+                };
                 let gate = Rc::clone(&self.gate);
                 let decision = gate.policy().decide(&query, store);
-                if decision.outcome == Outcome::Allowed {
+                if decision.outcome.goes_on() {
+                    record.note(&decision);
                     return self.forward(asked, record, now, Step::Continue);
                 }
-                record.refuse(decision.rule, &decision.message);
+                record.note(&decision);
+                if decision.rule == rule::MALFORMED {
+                    let refusal = Refusal { status: 200, ..Refusal::bad_request(INVALID_REQUEST, decision.message) };
+                    return self.answer(refusal.reply(Some(id.as_str())), record);
+                }
                 if decision.rule != rule::HIDDEN || gate.settings.hidden_reply == HiddenReply::Policy {
                     return self.deny(id, &decision.message, record);
                 }
@@ -219,9 +232,7 @@ impl Exchange {
     fn refuse(&mut self, refusal: Refusal, id: Option<&str>, now: Timestamp) -> Step {
         let mut record = self.start_record(now);
         record.refuse(rule::MALFORMED, &refusal.reason);
-        let body = reply::error(id, refusal.code, &refusal.reason);
-        let Refusal { status, headers, details, .. } = refusal;
-        self.answer(Reply { status, headers, body, details }, record)
+        self.answer(refusal.reply(id), record)
     }
 
     fn answer(&mut self, reply: Reply, record: Record) -> Step {
@@ -248,6 +259,7 @@ impl Exchange {
             upstream_status: None,
             latency_ms: None,
             answer: None,
+            shadow_rule: None,
         }
     }
 }
@@ -280,6 +292,11 @@ impl Refusal {
     fn bad_request(code: i32, reason: impl Into<String>) -> Self {
         Self { status: 400, headers: &[], code, reason: reason.into(), details: "mcp_malformed" }
     }
+
+    fn reply(&self, id: Option<&str>) -> Reply {
+        let body = reply::error(id, self.code, &self.reason);
+        Reply { status: self.status, headers: self.headers, body, details: self.details }
+    }
 }
 
 impl Reply {
@@ -289,6 +306,13 @@ impl Reply {
 }
 
 impl Record {
+    fn note(&mut self, decision: &Decision<'_>) {
+        self.outcome = decision.outcome;
+        decision.rule.clone_into(&mut self.rule);
+        self.message = bounded(&decision.message);
+        self.shadow_rule = decision.shadow_rule.map(str::to_owned);
+    }
+
     fn refuse(&mut self, rule: &str, message: &str) {
         self.outcome = Outcome::Denied;
         rule.clone_into(&mut self.rule);

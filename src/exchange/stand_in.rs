@@ -66,7 +66,7 @@ mod tests {
         let body =
             br#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"arguments":{"x":"y"},"name":"a\u0062\"c"}}"#;
         let operation = mcp::classify(jsonrpc::parse(body).unwrap()).unwrap();
-        let mcp::Operation::CallTool { name, name_token, arguments } = operation else { panic!("a call") };
+        let mcp::Operation::CallTool { name, name_token, arguments, .. } = operation else { panic!("a call") };
         let (stand_in, sent) = StandIn::of(body, &name, name_token, arguments).unwrap();
         let expected =
             br#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"arguments":{       },"name":"~~~~~~~~~~"}}"#;

@@ -1,9 +1,13 @@
 //! Compile once: a document becomes a [`Policy`] that a decision only reads, or every problem it has.
 
-use super::document::{Action, Default, Document};
+use super::condition::Condition;
+use super::document::{self, Action, Default, Document};
 use super::limit::Limit;
+use super::path::Path;
 use super::pattern::Pattern;
 use super::problem::{Pointer, Problems};
+use super::rules::{self, List};
+use super::schedule::Schedule;
 use crate::wire::value::Value;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -16,7 +20,9 @@ pub struct Policy {
     pub(super) default: Default,
     pub(super) hide: Names<()>,
     pub(super) hide_unlisted: bool,
-    pub(super) all_limits: Vec<Limit>,
+    pub(super) is_shadow: bool,
+    pub(super) schedule: Option<Schedule>,
+    pub(super) all_tools: Checks,
     pub(super) tools: Names<Entry>,
 }
 
@@ -25,7 +31,62 @@ pub struct Policy {
 pub(super) struct Entry {
     /// `action: deny`: rule and message, where the author gave one.
     pub(super) deny: Option<(String, Option<String>)>,
+    /// With the rule's pointer.
+    pub(super) schedule: Option<(String, Schedule)>,
+    pub(super) checks: Checks,
+}
+
+/// What a call is asked, by an entry or by `all_tools`.
+#[derive(Debug)]
+pub(super) struct Checks {
+    pub(super) is_shadow: bool,
+    pub(super) require: Vec<Rule>,
+    pub(super) deny_if: Vec<Rule>,
     pub(super) limits: Vec<Limit>,
+    /// Whether a rule reads the call's arguments.
+    pub(super) reads_arguments: bool,
+    /// Whether a rule reads the call's `_meta`.
+    pub(super) reads_meta: bool,
+}
+
+/// A rule, with the words it refuses with.
+#[derive(Debug)]
+pub(super) struct Rule {
+    pub(super) pointer: String,
+    pub(super) message: String,
+    pub(super) conditions: Vec<Condition>,
+    pub(super) is_shadow: bool,
+}
+
+impl Checks {
+    fn new(policy: &str, policy_at: &Pointer, document: document::Checks) -> Self {
+        let at = document.at.within(policy_at);
+        let rules = |list: List, rules: Vec<rules::Rule>| -> Vec<Rule> {
+            rules.into_iter().map(|rule| Rule::new(&at.child(list.as_str()), rule)).collect()
+        };
+        let (require, deny_if) = (rules(List::Require, document.require), rules(List::DenyIf, document.deny_if));
+        let reads = |wanted: fn(&Path) -> bool| {
+            let mut rules = require.iter().chain(&deny_if);
+            rules.any(|rule| rule.conditions.iter().any(|condition| condition.reads(wanted)))
+        };
+        Self {
+            is_shadow: document.is_shadow,
+            reads_arguments: reads(Path::is_in_arguments),
+            reads_meta: reads(Path::is_in_meta),
+            require,
+            deny_if,
+            limits: document.limits.iter().map(|limit| Limit::new(policy, policy_at, limit)).collect(),
+        }
+    }
+}
+
+impl Rule {
+    fn new(list: &Pointer, rule: rules::Rule) -> Self {
+        let pointer = list.child(&rule.name).as_str().to_owned();
+        let label = if rule.has_id { &rule.name } else { &pointer };
+        let message = rule.on_deny.unwrap_or_else(|| format!("Denied by rule \"{label}\""));
+        Self { message, conditions: rule.conditions, is_shadow: rule.is_shadow, pointer }
+    }
 }
 
 /// What names and patterns stand for; an exact name beats every pattern.
@@ -65,20 +126,23 @@ impl Policy {
         let is_sound = found.is_empty();
         problems.append(found);
         let document = document.filter(|_| is_sound)?;
-        let limits = |list: &[super::document::Limit]| list.iter().map(|limit| Limit::new(name, at, limit)).collect();
         // The place of a policy within a configuration is no part of its rules' names.
-        let entries = document.tools.iter().map(|(pattern, entry)| {
+        let entries = document.tools.into_iter().map(|(pattern, entry)| {
             let deny = (entry.action == Action::Deny)
-                .then(|| (entry.at.within(at).child("action").as_str().to_owned(), entry.reason.clone()));
-            (pattern.clone(), Entry { deny, limits: limits(&entry.limits) })
+                .then(|| (entry.at.within(at).child("action").as_str().to_owned(), entry.reason));
+            let schedule =
+                entry.schedule.map(|schedule| (entry.at.within(at).child("schedule").as_str().to_owned(), schedule));
+            (pattern, Entry { deny, schedule, checks: Checks::new(name, at, entry.checks) })
         });
         Some(Self {
             name: name.to_owned(),
             version: version_of(value),
             default: document.default,
-            hide: Names::new(document.hide.iter().map(|pattern| (pattern.clone(), ()))),
+            hide: Names::new(document.hide.into_iter().map(|pattern| (pattern, ()))),
             hide_unlisted: document.hide_unlisted,
-            all_limits: limits(&document.all_tools),
+            is_shadow: document.is_shadow,
+            schedule: document.schedule,
+            all_tools: Checks::new(name, at, document.all_tools),
             tools: Names::new(entries),
         })
     }

@@ -1,19 +1,26 @@
 //! Decide: [`Policy`] × [`Query`] × [`Store`] → [`Decision`], in the one order that `docs/policy.md` gives.
 
-use super::compile::{Entry, Policy};
-use super::decision::{Decision, rule};
+use super::compile::{Checks, Entry, Policy, Rule};
+use super::condition::{Side, View, all_hold};
+use super::decision::{Decision, Finding, rule};
 use super::document::Default;
 use super::limit::{Refusal, reserve};
 use super::query::Query;
+use super::schedule::Schedule;
 use super::store::Store;
+use crate::wire::tree::{NoTree, Tree};
+
+/// Why a call cannot be judged: the arguments a rule reads have no single reading.
+const AMBIGUOUS: &str = "Invalid Request: `arguments` has members whose names are equal or differ only in case";
 
 impl Policy {
-    /// Judges one `tools/call`. An allowed call has spent a hit of each limit that applies.
+    /// Judges one `tools/call`. A call that goes on has spent a hit of each limit that applies.
     pub fn decide(&self, query: &Query<'_>, store: &mut dyn Store) -> Decision<'_> {
         let tool = query.tool;
         // Step 5.
         if self.hides(tool) {
-            return Decision::denied(rule::HIDDEN, format!("Tool \"{tool}\" is hidden by policy"));
+            let finding = Finding::new(rule::HIDDEN, format!("Tool \"{tool}\" is hidden by policy"));
+            return self.refuse(finding, None);
         }
         self.decide_entry(self.tools.get(tool), query, store)
     }
@@ -25,26 +32,68 @@ impl Policy {
     }
 
     fn decide_entry<'p>(&'p self, entry: Option<&'p Entry>, query: &Query<'_>, store: &mut dyn Store) -> Decision<'p> {
-        let tool = query.tool;
-        // Step 6.
-        if entry.is_none() && self.default == Default::Deny {
-            return Decision::denied(rule::DEFAULT_DENY, format!("Tool \"{tool}\" is not permitted by policy"));
+        let own = entry.map(|entry| &entry.checks);
+        let is_shadow = own.is_some_and(|checks| checks.is_shadow);
+        let mut shadow = None;
+        // Steps 6, 7 and 9.
+        for (finding, is_noted) in [
+            (self.refuses_by_name(entry, query.tool), is_shadow),
+            (self.is_out_of_hours(query), false),
+            (entry.and_then(|entry| entry.is_out_of_hours(query)), is_shadow),
+        ] {
+            let Some(finding) = finding else { continue };
+            if !is_noted {
+                return self.refuse(finding, shadow);
+            }
+            shadow.get_or_insert(finding);
         }
-        // Step 7.
-        if let Some((rule, reason)) = entry.and_then(|entry| entry.deny.as_ref()) {
-            return match reason {
-                Some(reason) => Decision::denied(rule, reason),
-                None => Decision::denied(rule, format!("Tool \"{tool}\" is denied by policy")),
-            };
+        // Steps 10 and 11.
+        let trees = match Trees::read(query, own.into_iter().chain([&self.all_tools])) {
+            Ok(trees) => trees,
+            Err(NoTree::Ambiguous | NoTree::Json(_)) => {
+                return Decision::denied(Finding::new(rule::MALFORMED, AMBIGUOUS), shadow);
+            }
+        };
+        let view = trees.view(query);
+        for checks in own.into_iter().chain([&self.all_tools]) {
+            match checks.refuses(&view, &mut shadow) {
+                Ok(None) => {}
+                Ok(Some(finding)) => return self.refuse(finding, shadow),
+                Err(Misread) => return Decision::denied(Finding::new(rule::MALFORMED, AMBIGUOUS), shadow),
+            }
         }
         // Step 13.
-        let own = entry.map(|entry| entry.limits.as_slice()).unwrap_or_default();
-        match reserve(own.iter().chain(&self.all_limits), query, store) {
-            Ok(reservation) => Decision::allowed(reservation),
-            Err(Refusal::Spent(limit)) => Decision::denied(&limit.rule, limit.message.as_str()),
+        let own_limits = own.map(|checks| checks.limits.as_slice()).unwrap_or_default();
+        match reserve(own_limits.iter().chain(&self.all_tools.limits), query, store) {
+            Ok(reservation) => Decision::passed(reservation, shadow),
+            Err(Refusal::Spent(limit)) => self.refuse(Finding::new(&limit.rule, limit.message.as_str()), shadow),
             // Step 14.
-            Err(Refusal::Uncertain) => Decision::failed(),
+            Err(Refusal::Uncertain) => self.refuse(Finding::new(rule::ERROR, "Internal policy error"), shadow),
         }
+    }
+
+    fn refuses_by_name<'p>(&self, entry: Option<&'p Entry>, tool: &str) -> Option<Finding<'p>> {
+        let Some(entry) = entry else {
+            let message = || format!("Tool \"{tool}\" is not permitted by policy");
+            return (self.default == Default::Deny).then(|| Finding::new(rule::DEFAULT_DENY, message()));
+        };
+        let (pointer, reason) = entry.deny.as_ref()?;
+        Some(match reason {
+            Some(reason) => Finding::new(pointer, reason),
+            None => Finding::new(pointer, format!("Tool \"{tool}\" is denied by policy")),
+        })
+    }
+
+    fn is_out_of_hours<'p>(&'p self, query: &Query<'_>) -> Option<Finding<'p>> {
+        out_of_hours("/schedule", self.schedule.as_ref()?, query)
+    }
+
+    /// A refusal that is enforced, unless the whole policy is in shadow mode.
+    fn refuse<'p>(&self, finding: Finding<'p>, shadow: Option<Finding<'p>>) -> Decision<'p> {
+        if self.is_shadow {
+            return Decision::passed(super::limit::Reservation::default(), Some(shadow.unwrap_or(finding)));
+        }
+        Decision::denied(finding, shadow)
     }
 
     /// Whether a tool may stand in a `tools/list` answer. INVARIANT: what is not visible is refused when
@@ -52,10 +101,85 @@ impl Policy {
     #[must_use]
     pub fn visible(&self, tool: &str) -> bool {
         let unlisted = || self.default == Default::Deny && self.tools.get(tool).is_none();
-        !(self.hides(tool) || self.hide_unlisted && unlisted())
+        self.is_shadow || !(self.hides(tool) || self.hide_unlisted && unlisted())
     }
 
     fn hides(&self, tool: &str) -> bool {
         self.hide.get(tool).is_some()
+    }
+}
+
+impl Entry {
+    fn is_out_of_hours<'p>(&'p self, query: &Query<'_>) -> Option<Finding<'p>> {
+        let (pointer, schedule) = self.schedule.as_ref()?;
+        out_of_hours(pointer, schedule, query)
+    }
+}
+
+fn out_of_hours<'p>(pointer: &'p str, schedule: &'p Schedule, query: &Query<'_>) -> Option<Finding<'p>> {
+    if schedule.permits(query.now) {
+        return None;
+    }
+    Some(match &schedule.on_deny {
+        Some(message) => Finding::new(pointer, message.as_str()),
+        None => Finding::new(pointer, format!("Tool \"{}\" is not permitted at this time", query.tool)),
+    })
+}
+
+/// A rule read a member that is there only in another case.
+struct Misread;
+
+impl Checks {
+    /// The first rule that refuses; what is in shadow mode is noted and passed over.
+    fn refuses<'p>(
+        &'p self,
+        view: &View<'_, '_>,
+        shadow: &mut Option<Finding<'p>>,
+    ) -> Result<Option<Finding<'p>>, Misread> {
+        let judged = |rule: &'p Rule, side: Side| match all_hold(&rule.conditions, side, view) {
+            Ok(holds) => Ok((holds == (side == Side::Deny)).then_some(rule)),
+            Err(_) => Err(Misread),
+        };
+        let require = self.require.iter().map(|rule| judged(rule, Side::Require));
+        let deny_if = self.deny_if.iter().map(|rule| judged(rule, Side::Deny));
+        for refusing in require.chain(deny_if) {
+            let Some(rule) = refusing? else { continue };
+            let finding = Finding::new(&rule.pointer, rule.message.as_str());
+            if !(self.is_shadow || rule.is_shadow) {
+                return Ok(Some(finding));
+            }
+            shadow.get_or_insert(finding);
+        }
+        Ok(None)
+    }
+}
+
+/// The parts of a call that rules read, each only where one does.
+#[derive(Default)]
+struct Trees<'a> {
+    arguments: Option<Tree<'a>>,
+    meta: Option<Tree<'a>>,
+}
+
+impl<'a> Trees<'a> {
+    fn read<'p>(query: &Query<'a>, mut checks: impl Iterator<Item = &'p Checks>) -> Result<Self, NoTree> {
+        let (mut reads_arguments, mut reads_meta) = (false, false);
+        for checks in &mut checks {
+            reads_arguments |= checks.reads_arguments;
+            reads_meta |= checks.reads_meta;
+        }
+        let tree = |wanted: bool, text: Option<_>| text.filter(|_| wanted).map(Tree::read).transpose();
+        Ok(Self { arguments: tree(reads_arguments, query.arguments)?, meta: tree(reads_meta, query.meta)? })
+    }
+
+    fn view<'v>(&'v self, query: &Query<'v>) -> View<'v, 'a> {
+        View {
+            arguments: self.arguments.as_ref(),
+            meta: self.meta.as_ref(),
+            grant: &query.principal.grant,
+            session: query.principal.session.as_deref(),
+            uri: None,
+            facts: query.facts,
+        }
     }
 }

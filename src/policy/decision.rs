@@ -11,6 +11,19 @@ pub enum Outcome {
     Allowed,
     /// It is refused.
     Denied,
+    /// It goes on, although a rule in shadow mode would have refused it.
+    ShadowDenied,
+}
+
+impl Outcome {
+    /// Whether the call goes on.
+    #[must_use]
+    pub const fn goes_on(self) -> bool {
+        match self {
+            Self::Allowed | Self::ShadowDenied => true,
+            Self::Denied => false,
+        }
+    }
 }
 
 /// Rules that stand in no document.
@@ -36,18 +49,34 @@ pub struct Decision<'p> {
     pub message: Cow<'p, str>,
     /// What an allowed call spent.
     pub reservation: Reservation,
+    /// The rule in shadow mode that would have refused a call that another rule did refuse.
+    pub shadow_rule: Option<&'p str>,
+}
+
+/// A rule that refuses.
+#[derive(Debug, Clone)]
+pub(super) struct Finding<'p> {
+    pub(super) rule: &'p str,
+    pub(super) message: Cow<'p, str>,
+}
+
+impl<'p> Finding<'p> {
+    pub(super) fn new(rule: &'p str, message: impl Into<Cow<'p, str>>) -> Self {
+        Self { rule, message: message.into() }
+    }
 }
 
 impl<'p> Decision<'p> {
-    pub(super) fn allowed(reservation: Reservation) -> Self {
-        Self { outcome: Outcome::Allowed, rule: "", message: Cow::Borrowed(""), reservation }
+    /// Nothing enforced refused it; what is in shadow mode may have.
+    pub(super) fn passed(reservation: Reservation, shadow: Option<Finding<'p>>) -> Self {
+        let outcome = if shadow.is_some() { Outcome::ShadowDenied } else { Outcome::Allowed };
+        let Finding { rule, message } = shadow.unwrap_or(Finding::new("", ""));
+        Self { outcome, rule, message, reservation, shadow_rule: None }
     }
 
-    pub(super) fn denied(rule: &'p str, message: impl Into<Cow<'p, str>>) -> Self {
-        Self { outcome: Outcome::Denied, rule, message: message.into(), reservation: Reservation::default() }
-    }
-
-    pub(super) fn failed() -> Self {
-        Self::denied(rule::ERROR, "Internal policy error")
+    pub(super) fn denied(finding: Finding<'p>, shadow: Option<Finding<'p>>) -> Self {
+        let Finding { rule, message } = finding;
+        let shadow_rule = shadow.map(|finding| finding.rule);
+        Self { outcome: Outcome::Denied, rule, message, reservation: Reservation::default(), shadow_rule }
     }
 }

@@ -3,6 +3,8 @@
 use super::fields::Fields;
 use super::pattern::Pattern;
 use super::problem::{Pointer, Problems};
+use super::rules::{List, Rule, read_rules};
+use super::schedule::Schedule;
 use crate::wire::value::Value;
 
 /// A policy as its author wrote it.
@@ -11,7 +13,9 @@ pub(super) struct Document {
     pub(super) default: Default,
     pub(super) hide: Vec<Pattern>,
     pub(super) hide_unlisted: bool,
-    pub(super) all_tools: Vec<Limit>,
+    pub(super) is_shadow: bool,
+    pub(super) schedule: Option<Schedule>,
+    pub(super) all_tools: Checks,
     pub(super) tools: Vec<(Pattern, Entry)>,
 }
 
@@ -27,8 +31,19 @@ pub(super) enum Default {
 pub(super) struct Entry {
     pub(super) action: Action,
     pub(super) reason: Option<String>,
-    pub(super) limits: Vec<Limit>,
+    pub(super) schedule: Option<Schedule>,
+    pub(super) checks: Checks,
     pub(super) at: Pointer,
+}
+
+/// What a call is asked, by an entry or by `all_tools`.
+#[derive(Debug, Default)]
+pub(super) struct Checks {
+    pub(super) at: Pointer,
+    pub(super) is_shadow: bool,
+    pub(super) require: Vec<Rule>,
+    pub(super) deny_if: Vec<Rule>,
+    pub(super) limits: Vec<Limit>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,6 +126,10 @@ impl Document {
     pub(super) fn read(value: &Value, at: &Pointer, problems: &mut Problems) -> Option<Self> {
         let mut fields = Fields::of(value, at, problems)?;
         read_version(&mut fields, problems);
+        fields.string("name", problems);
+        fields.string("description", problems);
+        let is_shadow = read_shadow(&mut fields, problems);
+        let schedule = Schedule::read(&mut fields, problems);
         let default = read_default(&mut fields, problems);
         let hide = read_hide(&mut fields, problems);
         let hide_unlisted = fields.bool("hide_unlisted", problems).unwrap_or(false);
@@ -128,7 +147,7 @@ impl Document {
             })
             .collect();
         fields.finish(problems);
-        Some(Self { default, hide, hide_unlisted, all_tools, tools })
+        Some(Self { default, hide, hide_unlisted, is_shadow, schedule, all_tools, tools })
     }
 }
 
@@ -165,12 +184,37 @@ fn read_hide(fields: &mut Fields<'_>, problems: &mut Problems) -> Vec<Pattern> {
     hide
 }
 
-fn read_all_tools(fields: &mut Fields<'_>, problems: &mut Problems) -> Vec<Limit> {
-    let Some((value, at)) = fields.take("all_tools") else { return Vec::new() };
-    let Some(mut fields) = Fields::of(value, &at, problems) else { return Vec::new() };
-    let limits = read_limits(&mut fields, problems);
+fn read_all_tools(fields: &mut Fields<'_>, problems: &mut Problems) -> Checks {
+    let Some((value, at)) = fields.take("all_tools") else { return Checks::default() };
+    let Some(mut fields) = Fields::of(value, &at, problems) else { return Checks::default() };
+    let checks = Checks::read(&mut fields, problems);
     fields.finish(problems);
-    limits
+    checks
+}
+
+/// `mode`: whether refusals are only noted.
+pub(super) fn read_shadow(fields: &mut Fields<'_>, problems: &mut Problems) -> bool {
+    match fields.take("mode") {
+        None => false,
+        Some((Value::String(text), _)) if text == "enforce" => false,
+        Some((Value::String(text), _)) if text == "shadow" => true,
+        Some((other, at)) => {
+            problems.add(&at, format!("mode must be \"enforce\" or \"shadow\", got {other}"));
+            false
+        }
+    }
+}
+
+impl Checks {
+    fn read(fields: &mut Fields<'_>, problems: &mut Problems) -> Self {
+        Self {
+            at: fields.at().clone(),
+            is_shadow: read_shadow(fields, problems),
+            require: read_rules(fields, List::Require, problems),
+            deny_if: read_rules(fields, List::DenyIf, problems),
+            limits: read_limits(fields, problems),
+        }
+    }
 }
 
 impl Entry {
@@ -188,12 +232,15 @@ impl Entry {
             }
         };
         let reason = fields.string("reason", problems).map(str::to_owned);
-        let limits = read_limits(&mut fields, problems);
-        if action == Action::Deny && !limits.is_empty() {
-            problems.add(at, "limits cannot be used with action \"deny\"");
+        for check in ["schedule", "require", "deny_if", "limits"] {
+            if action == Action::Deny && fields.has(check) {
+                problems.add(at, format!("{check} cannot be used with action \"deny\""));
+            }
         }
+        let schedule = Schedule::read(&mut fields, problems);
+        let checks = Checks::read(&mut fields, problems);
         fields.finish(problems);
-        Some(Self { action, reason, limits, at: at.clone() })
+        Some(Self { action, reason, schedule, checks, at: at.clone() })
     }
 }
 

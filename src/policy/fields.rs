@@ -1,6 +1,6 @@
 //! Reads one object of a document: its known members, and a problem for every other one.
 
-use super::problem::{Pointer, Problems};
+use super::problem::{Pointer, Problems, did_you_mean};
 use crate::wire::value::Value;
 use std::collections::BTreeSet;
 
@@ -41,9 +41,21 @@ impl<'v> Fields<'v> {
         Some((value, self.at.child(name)))
     }
 
+    /// Whether `name` is there.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.members.iter().any(|(member, _)| member == name)
+    }
+
+    /// Whether `name` is there and a list.
+    #[must_use]
+    pub fn has_list(&self, name: &str) -> bool {
+        self.members.iter().any(|(member, value)| member == name && matches!(value, Value::Array(_)))
+    }
+
     /// Notes a problem when `name` is not there.
     pub fn require(&self, name: &'static str, problems: &mut Problems) {
-        if !self.members.iter().any(|(member, _)| member == name) {
+        if !self.has(name) {
             problems.add(&self.at, format!("{name} is required"));
         }
     }
@@ -89,7 +101,8 @@ impl<'v> Fields<'v> {
     pub fn finish(self, problems: &mut Problems) {
         for (name, _) in self.members {
             if !self.known.contains(&name.as_str()) {
-                problems.add(&self.at, format!("unknown field {}", Value::String(name.clone())));
+                let hint = did_you_mean(name, &self.known);
+                problems.add(&self.at, format!("unknown field {}{hint}", Value::String(name.clone())));
             }
         }
     }

@@ -210,7 +210,7 @@ impl Reservation {
 #[cfg(test)]
 mod tests {
     use super::super::store::{MemoryStore, Unavailable, Version};
-    use super::super::{Decision, Outcome, Policy, Principal, rule};
+    use super::super::{Decision, NoFacts, Outcome, Policy, Principal, rule};
     use super::*;
     use crate::timestamp::Timestamp;
 
@@ -224,7 +224,11 @@ mod tests {
 
     fn decide<'p>(policy: &'p Policy, seconds: u64, store: &mut dyn Store) -> Decision<'p> {
         let principal = Principal { grant: "g".into(), session: None };
-        policy.decide(&Query { principal: &principal, tool: "t", now: Timestamp::from_millis(seconds * 1000) }, store)
+        let now = Timestamp::from_millis(seconds * 1000);
+        policy.decide(
+            &Query { principal: &principal, tool: "t", arguments: None, meta: None, now, facts: &NoFacts },
+            store,
+        )
     }
 
     /// Another worker counts a hit between every read and write, so many times in all.

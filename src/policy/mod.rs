@@ -4,18 +4,25 @@
 //! What a policy means is settled in `docs/policy.md`; step numbers in comments are its decision order.
 
 mod compile;
+mod condition;
 mod decide;
 mod decision;
 mod document;
+mod facts;
 mod fields;
 mod limit;
+mod number;
+mod path;
 mod pattern;
 mod problem;
 mod query;
+mod rules;
+mod schedule;
 mod store;
 
 pub use compile::Policy;
 pub use decision::{Decision, Outcome, rule};
+pub use facts::{Claim, Facts, NoFacts, Unclear};
 pub use fields::Fields;
 pub use limit::Reservation;
 pub use problem::{Pointer, Problem, Problems};

@@ -39,6 +39,15 @@ impl fmt::Display for Pointer {
     }
 }
 
+/// `; did you mean "require"?` where one of the words allowed is close to what was found, else nothing.
+#[must_use]
+pub fn did_you_mean(found: &str, allowed: &[&str]) -> String {
+    // Two slips, or one in a short word: further away it is a guess.
+    let near = |word: &&&str| strsim::osa_distance(found, word) <= if found.len() < 5 { 1 } else { 2 };
+    let nearest = allowed.iter().filter(near).min_by_key(|word| strsim::osa_distance(found, word));
+    nearest.map(|word| format!("; did you mean \"{word}\"?")).unwrap_or_default()
+}
+
 /// One mistake in a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {

@@ -1,6 +1,8 @@
 //! The question: who calls what, when.
 
+use super::facts::Facts;
 use crate::timestamp::Timestamp;
+use crate::wire::json::Raw;
 
 /// Who calls. Made once a request, from what the proxy knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,12 +19,18 @@ impl Principal {
 }
 
 /// One `tools/call` to judge.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Query<'a> {
     /// Who calls.
     pub principal: &'a Principal,
     /// The tool's name, unescaped.
     pub tool: &'a str,
+    /// `params.arguments`, an object.
+    pub arguments: Option<Raw<'a>>,
+    /// `params._meta`.
+    pub meta: Option<Raw<'a>>,
     /// When, by the proxy's clock.
     pub now: Timestamp,
+    /// What else the proxy knows.
+    pub facts: &'a dyn Facts,
 }

@@ -21,6 +21,8 @@ pub enum Operation<'a> {
         name_token: Raw<'a>,
         /// `params.arguments`, an object; `null` counts as absent.
         arguments: Option<Raw<'a>>,
+        /// `params._meta`.
+        meta: Option<Raw<'a>>,
     },
     /// `tools/list`
     ListTools,
@@ -79,7 +81,7 @@ pub fn classify<'a>(message: Message<'a>) -> Result<Operation<'a>, Malformed<'a>
             if arguments.is_some_and(|raw| raw.kind() != Kind::Object) {
                 return Err(invalid("`arguments` must be an object"));
             }
-            Ok(Operation::CallTool { name, name_token, arguments })
+            Ok(Operation::CallTool { name, name_token, arguments, meta: params.get("_meta") })
         }
         "tools/list" => Ok(Operation::ListTools),
         _ => Ok(Operation::Other { method }),
@@ -106,7 +108,7 @@ mod tests {
         let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{params}}}"#);
         let message = parse(body.as_bytes()).map_err(|malformed| malformed.code)?;
         let operation = classify(message).map_err(|malformed| malformed.code)?;
-        if let Operation::CallTool { name, name_token, arguments } = operation {
+        if let Operation::CallTool { name, name_token, arguments, .. } = operation {
             assert_eq!(body.get(name_token.span()), Some(name_token.as_str()));
             return Ok(format!("call {name} {}", arguments.map_or("-", Raw::as_str)));
         }

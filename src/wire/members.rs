@@ -101,16 +101,20 @@ impl<'a> Members<'a> {
     }
 }
 
-/// Whether a parser that ignores case would take one name for the other. Beside ASCII letters, U+017F
-/// and U+212A are the only characters that Unicode's simple folding turns into ASCII ones.
-#[must_use]
-pub fn folds_to(a: &str, b: &str) -> bool {
-    let fold = |character: char| match character {
+/// A name as a parser that ignores case sees it. Beside ASCII letters, U+017F and U+212A are the only
+/// characters that Unicode's simple folding turns into ASCII ones.
+pub fn fold(name: &str) -> impl Iterator<Item = char> {
+    name.chars().map(|character| match character {
         '\u{17F}' => 's',
         '\u{212A}' => 'k',
         other => other.to_ascii_lowercase(),
-    };
-    a.chars().map(fold).eq(b.chars().map(fold))
+    })
+}
+
+/// Whether a parser that ignores case would take one name for the other.
+#[must_use]
+pub fn folds_to(a: &str, b: &str) -> bool {
+    fold(a).eq(fold(b))
 }
 
 #[cfg(test)]

@@ -11,4 +11,5 @@ pub mod members;
 pub mod reply;
 pub mod sse;
 pub mod tool_list;
+pub mod tree;
 pub mod value;

@@ -56,6 +56,11 @@ impl<'a> Reader<'a> {
         Ok(self.since(start))
     }
 
+    /// Reads one string; `None` when something else begins here or it is broken.
+    pub fn string(&mut self) -> Option<Text<'a>> {
+        self.value().ok()?.string()
+    }
+
     /// Reads an object; `each` gets every member's name in order and must read its value.
     ///
     /// # Errors

@@ -1,0 +1,157 @@
+//! Numbers compared by their exact decimal value: JSON's digits, never a float.
+
+use std::cmp::Ordering;
+
+/// A JSON number, taken apart. Equal values compare equal however they are written.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Decimal<'a> {
+    is_negative: bool,
+    integer: &'a str,
+    fraction: &'a str,
+    exponent: i64,
+}
+
+impl<'a> Decimal<'a> {
+    /// Reads the whole of `text`; `None` when it is no JSON number.
+    pub(super) fn parse(text: &'a str) -> Option<Self> {
+        let (is_negative, unsigned) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
+        let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
+            Some((mantissa, exponent)) => (mantissa, read_exponent(exponent)?),
+            None => (unsigned, 0),
+        };
+        let (integer, fraction) = match mantissa.split_once('.') {
+            Some((_, "")) => return None,
+            Some(parts) => parts,
+            None => (mantissa, ""),
+        };
+        let are_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        let is_integer = !integer.is_empty() && (integer == "0" || !integer.starts_with('0'));
+        (is_integer && are_digits(integer) && are_digits(fraction)).then_some(Self {
+            is_negative,
+            integer,
+            fraction,
+            exponent,
+        })
+    }
+
+    /// Significant digits, without zeros before the first.
+    fn digits(&self) -> impl Iterator<Item = u8> + use<'a> {
+        self.integer.bytes().chain(self.fraction.bytes()).skip_while(|digit| *digit == b'0')
+    }
+
+    fn is_zero(&self) -> bool {
+        self.digits().next().is_none()
+    }
+
+    /// The power of ten of the first significant digit, plus one.
+    fn magnitude(&self) -> i64 {
+        let length = |text: &str| i64::try_from(text.len()).unwrap_or(i64::MAX);
+        let all = length(self.integer).saturating_add(length(self.fraction));
+        let significant = i64::try_from(self.digits().count()).unwrap_or(i64::MAX);
+        let leading_zeros = all.saturating_sub(significant);
+        length(self.integer).saturating_sub(leading_zeros).saturating_add(self.exponent)
+    }
+}
+
+/// Saturates: no text is long enough to tell two numbers apart by a larger one.
+fn read_exponent(text: &str) -> Option<i64> {
+    let (sign, digits) = match text.strip_prefix('-') {
+        Some(digits) => (-1, digits),
+        None => (1, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    // A quarter of the range leaves room to add the length of any text.
+    is_number.then(|| sign * digits.parse().unwrap_or(i64::MAX).min(i64::MAX / 4))
+}
+
+impl Ord for Decimal<'_> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let sign = |number: &Self| match (number.is_zero(), number.is_negative) {
+            (true, _) => 0,
+            (false, true) => -1,
+            (false, false) => 1,
+        };
+        let by_sign = sign(self).cmp(&sign(other));
+        if by_sign != Ordering::Equal || self.is_zero() {
+            return by_sign;
+        }
+        let by_size = self.magnitude().cmp(&other.magnitude()).then_with(|| {
+            // Zeros behind the last digit count for nothing, so the shorter is filled up with them.
+            let length = self.digits().count().max(other.digits().count());
+            let filled = |number: &Self| number.digits().chain(std::iter::repeat(b'0')).take(length);
+            filled(self).cmp(filled(other))
+        });
+        if self.is_negative { by_size.reverse() } else { by_size }
+    }
+}
+
+impl PartialOrd for Decimal<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Decimal<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Decimal<'_> {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_ordered_exactly() {
+        let ascending = [
+            "-1e400",
+            "-9007199254740993",
+            "-9007199254740992",
+            "-2.5",
+            "-1e-400",
+            "0",
+            "1e-400",
+            "0.09",
+            "0.1",
+            "0.10000000000000000001",
+            "1",
+            "2.5",
+            "9.99",
+            "10",
+            "10.01",
+            "9007199254740992",
+            "9007199254740993",
+            "1e20",
+            "1e400",
+            "1e99999999999999999999999",
+        ];
+        for (index, a) in ascending.iter().enumerate() {
+            for (other, b) in ascending.iter().enumerate() {
+                let (left, right) = (Decimal::parse(a).unwrap(), Decimal::parse(b).unwrap());
+                assert_eq!(left.cmp(&right), index.cmp(&other), "{a} and {b}");
+            }
+        }
+    }
+
+    #[test]
+    fn spellings_of_one_value_are_equal() {
+        for group in
+            [["0", "-0", "0.000", "0e7"], ["100", "1e2", "100.00", "0.1E+3"], ["0.001", "1e-3", "0.0010", "10E-4"]]
+        {
+            for a in group {
+                for b in group {
+                    assert_eq!(Decimal::parse(a), Decimal::parse(b), "{a} and {b}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_json_number_is_none() {
+        for text in ["", "-", "+1", "01", "1.", ".5", "1e", "1e+", "0x1", "NaN", "1 ", "١", "--1", "1e1.5"] {
+            assert!(Decimal::parse(text).is_none(), "{text}");
+        }
+    }
+}

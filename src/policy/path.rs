@@ -1,0 +1,217 @@
+//! Paths: where a condition finds the values it judges.
+
+use crate::wire::members::folds_to;
+use crate::wire::tree::Tree;
+
+/// A place in a call or around it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Path {
+    /// `args.…`, in the call's arguments.
+    Args(Vec<Step>),
+    /// `meta.…`, in the call's `_meta`.
+    Meta(Vec<Step>),
+    /// `grant.id`
+    Grant,
+    /// `session.id`
+    Session,
+    /// `header.<name>`, in lower case.
+    Header(String),
+    /// `jwt.<claim>`, each part of a dotted claim.
+    Jwt(Vec<String>),
+    /// `uri`
+    Uri,
+}
+
+/// One step into a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Step {
+    Member(String),
+    Index(usize),
+    Every,
+}
+
+/// Why a text is no path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum BadPath {
+    UnknownRoot,
+    Malformed,
+}
+
+/// A member's name that is there only in another case: a parser that ignores case would find it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Misspelt;
+
+impl Path {
+    pub(super) fn parse(text: &str) -> Result<Self, BadPath> {
+        let root_end = text.find(['.', '[']).unwrap_or(text.len());
+        let (root, rest) = text.split_at_checked(root_end).unwrap_or((text, ""));
+        let named = || rest.strip_prefix('.').filter(|name| !name.is_empty()).ok_or(BadPath::Malformed);
+        match (root, rest) {
+            ("args", _) => steps(rest).map(Self::Args),
+            ("meta", _) => steps(rest).map(Self::Meta),
+            ("grant", ".id") => Ok(Self::Grant),
+            ("session", ".id") => Ok(Self::Session),
+            ("grant" | "session", _) => Err(BadPath::Malformed),
+            ("header", _) => named().map(|name| Self::Header(name.to_ascii_lowercase())),
+            ("jwt", _) => {
+                let parts: Vec<String> = named()?.split('.').map(str::to_owned).collect();
+                if parts.iter().any(String::is_empty) { Err(BadPath::Malformed) } else { Ok(Self::Jwt(parts)) }
+            }
+            ("uri", "") => Ok(Self::Uri),
+            _ => Err(BadPath::UnknownRoot),
+        }
+    }
+
+    /// Whether it leads into the call's arguments.
+    pub(super) fn is_in_arguments(&self) -> bool {
+        matches!(self, Self::Args(_))
+    }
+
+    /// Whether it leads into the call's `_meta`.
+    pub(super) fn is_in_meta(&self) -> bool {
+        matches!(self, Self::Meta(_))
+    }
+}
+
+/// `.name`, `[3]`, `[*]` or `["any text"]`, at least one.
+fn steps(text: &str) -> Result<Vec<Step>, BadPath> {
+    let mut steps = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (step, after) = step(rest).ok_or(BadPath::Malformed)?;
+        steps.push(step);
+        rest = after;
+    }
+    if steps.is_empty() { Err(BadPath::Malformed) } else { Ok(steps) }
+}
+
+fn step(text: &str) -> Option<(Step, &str)> {
+    if let Some(rest) = text.strip_prefix('.') {
+        let end = rest.find(['.', '[']).unwrap_or(rest.len());
+        let (name, after) = rest.split_at_checked(end)?;
+        let is_name = !name.is_empty() && !name.contains(['"', ']']);
+        return is_name.then(|| (Step::Member(name.to_owned()), after));
+    }
+    if let Some(after) = text.strip_prefix("[*]") {
+        return Some((Step::Every, after));
+    }
+    if text.starts_with("[\"") {
+        let quoted = text.strip_prefix('[')?;
+        let mut reader = crate::wire::json::Reader::new(quoted);
+        // Read as a JSON string, so that any name can be written.
+        let name = reader.string()?.decode()?.into_owned();
+        return Some((Step::Member(name), quoted.get(reader.position()..)?.strip_prefix(']')?));
+    }
+    let (index, after) = text.strip_prefix('[')?.split_once(']')?;
+    let is_index = index.bytes().all(|byte| byte.is_ascii_digit()) && (index == "0" || !index.starts_with('0'));
+    Some((Step::Index(index.parse().ok().filter(|_| is_index)?), after))
+}
+
+/// What the steps lead to: one entry, or one for each element of a list that `[*]` walks. `None` where there
+/// is nothing, or null; a step into a value of another kind leads to nothing.
+pub(super) fn find<'t, 'a>(
+    tree: &'t Tree<'a>,
+    steps: &[Step],
+    found: &mut Vec<Option<&'t Tree<'a>>>,
+) -> Result<(), Misspelt> {
+    let Some((step, rest)) = steps.split_first() else {
+        found.push(Some(tree).filter(|tree| !tree.is_null()));
+        return Ok(());
+    };
+    let next = match (step, tree) {
+        (Step::Every, Tree::Array(elements)) => return elements.iter().try_for_each(|value| find(value, rest, found)),
+        (Step::Index(index), Tree::Array(elements)) => elements.get(*index),
+        (Step::Member(wanted), Tree::Object(members)) => {
+            let value = members.iter().find(|(name, _)| name == wanted).map(|(_, value)| value);
+            // INVARIANT: no two names fold to the same, so one that only folds to it stands alone.
+            if value.is_none() && members.iter().any(|(name, _)| folds_to(name, wanted)) {
+                return Err(Misspelt);
+            }
+            value
+        }
+        _ => None,
+    };
+    match next {
+        Some(value) => find(value, rest, found),
+        None => {
+            found.push(None);
+            Ok(())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::json::Reader;
+
+    #[test]
+    fn texts_are_paths_or_say_why_not() {
+        let member = |name: &str| Step::Member(name.into());
+        for (text, expected) in [
+            ("args.a.b", Ok(Path::Args(vec![member("a"), member("b")]))),
+            ("args.items[0].x", Ok(Path::Args(vec![member("items"), Step::Index(0), member("x")]))),
+            ("args.items[*]", Ok(Path::Args(vec![member("items"), Step::Every]))),
+            (r#"args["a.b"].c"#, Ok(Path::Args(vec![member("a.b"), member("c")]))),
+            (r#"args["a\"]"]"#, Ok(Path::Args(vec![member("a\"]")]))),
+            ("meta.io.x", Ok(Path::Meta(vec![member("io"), member("x")]))),
+            ("grant.id", Ok(Path::Grant)),
+            ("session.id", Ok(Path::Session)),
+            ("header.X-Team", Ok(Path::Header("x-team".into()))),
+            ("jwt.realm.role", Ok(Path::Jwt(vec!["realm".into(), "role".into()]))),
+            ("uri", Ok(Path::Uri)),
+            ("args", Err(BadPath::Malformed)),
+            ("args.", Err(BadPath::Malformed)),
+            ("args..a", Err(BadPath::Malformed)),
+            ("args[01]", Err(BadPath::Malformed)),
+            ("args[-1]", Err(BadPath::Malformed)),
+            ("args[]", Err(BadPath::Malformed)),
+            ("args.a]", Err(BadPath::Malformed)),
+            (r#"args["a""#, Err(BadPath::Malformed)),
+            ("args[99999999999999999999]", Err(BadPath::Malformed)),
+            ("grant.label", Err(BadPath::Malformed)),
+            ("jwt.", Err(BadPath::Malformed)),
+            ("amount", Err(BadPath::UnknownRoot)),
+            ("argsx.a", Err(BadPath::UnknownRoot)),
+            ("", Err(BadPath::UnknownRoot)),
+        ] {
+            assert_eq!(Path::parse(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn values_are_found_where_the_steps_lead() {
+        let text = r#"{"a":{"b":1,"n":null},"l":[{"x":1},{"x":2},{"y":3}],"a.b":true,"Case":1,"empty":[]}"#;
+        let tree = Tree::read(Reader::new(text).value().unwrap()).unwrap();
+        for (path, expected) in [
+            ("args.a.b", Ok("1")),
+            ("args.a.n", Ok("-")),
+            ("args.a.b.c", Ok("-")),
+            ("args.l[*].x", Ok("1 2 -")),
+            ("args.l[1].x", Ok("2")),
+            ("args.l[9].x", Ok("-")),
+            ("args.l.x", Ok("-")),
+            ("args.a[*]", Ok("-")),
+            ("args.none[*].x", Ok("-")),
+            ("args.empty[*]", Ok("")),
+            (r#"args["a.b"]"#, Ok("true")),
+            ("args.case", Err(Misspelt)),
+            ("args.a.B", Err(Misspelt)),
+        ] {
+            let Ok(Path::Args(steps)) = Path::parse(path) else { panic!("{path}") };
+            let mut found = Vec::new();
+            let outcome = find(&tree, &steps, &mut found).map(|()| {
+                let texts: Vec<&str> = found
+                    .iter()
+                    .map(|value| match value {
+                        Some(Tree::Leaf(raw)) => raw.as_str(),
+                        Some(_) => "…",
+                        None => "-",
+                    })
+                    .collect();
+                texts.join(" ")
+            });
+            assert_eq!(outcome, expected.map(str::to_owned), "{path}");
+        }
+    }
+}
