@@ -24,7 +24,8 @@ macro_rules! policies {
 }
 
 /// Name, document and cases; the browser's target has no files to look into.
-const POLICIES: [(&str, &str, &str); 5] = policies!("conditions" "fluentcrm" "grammar" "iterable" "reference-server");
+const POLICIES: [(&str, &str, &str); 6] =
+    policies!("conditions" "fluentcrm" "grammar" "iterable" "limits" "reference-server");
 
 #[test]
 fn every_policy_decides_as_its_cases_say() {
@@ -80,7 +81,9 @@ fn the_wire_says_what_the_engine_decides() {
                 case.name
             );
             match (fate, case.expect) {
-                (Fate::Forwarded(sent), Outcome::Allowed | Outcome::ShadowDenied) => assert_eq!(sent, body.into_bytes()),
+                (Fate::Forwarded(sent), Outcome::Allowed | Outcome::ShadowDenied) => {
+                    assert_eq!(sent, body.into_bytes())
+                }
                 (Fate::Replied(reply), Outcome::Denied) => {
                     let answer: Value = serde_json::from_slice(&reply.body).unwrap();
                     if record.rule == "(malformed)" {

@@ -65,17 +65,19 @@ impl Checks {
             rules.into_iter().map(|rule| Rule::new(&at.child(list.as_str()), rule)).collect()
         };
         let (require, deny_if) = (rules(List::Require, document.require), rules(List::DenyIf, document.deny_if));
+        let limits = document.limits.into_iter().chain(document.rate_limits);
+        let limits: Vec<Limit> = limits.map(|limit| Limit::new(policy, policy_at, limit)).collect();
         let reads = |wanted: fn(&Path) -> bool| {
             let mut rules = require.iter().chain(&deny_if);
             rules.any(|rule| rule.conditions.iter().any(|condition| condition.reads(wanted)))
         };
         Self {
             is_shadow: document.is_shadow,
-            reads_arguments: reads(Path::is_in_arguments),
+            reads_arguments: reads(Path::is_in_arguments) || limits.iter().any(Limit::reads_arguments),
             reads_meta: reads(Path::is_in_meta),
             require,
             deny_if,
-            limits: document.limits.iter().map(|limit| Limit::new(policy, policy_at, limit)).collect(),
+            limits,
         }
     }
 }

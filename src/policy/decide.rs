@@ -63,10 +63,18 @@ impl Policy {
             }
         }
         // Step 13.
-        let own_limits = own.map(|checks| checks.limits.as_slice()).unwrap_or_default();
-        match reserve(own_limits.iter().chain(&self.all_tools.limits), query, store) {
-            Ok(reservation) => Decision::passed(reservation, shadow),
+        let limits = own.into_iter().chain([&self.all_tools]);
+        let limits = limits.flat_map(|checks| checks.limits.iter().map(|limit| (limit, checks.is_shadow)));
+        match reserve(limits, query, trees.arguments.as_ref(), store) {
+            Ok((reservation, noted)) => {
+                let noted = noted.map(|limit| Finding::new(&limit.rule, limit.message.as_str()));
+                Decision::passed(reservation, shadow.or(noted))
+            }
             Err(Refusal::Spent(limit)) => self.refuse(Finding::new(&limit.rule, limit.message.as_str()), shadow),
+            Err(Refusal::NoAmount(limit, path)) => {
+                self.refuse(Finding::new(&limit.rule, format!("Missing or invalid amount at \"{path}\"")), shadow)
+            }
+            Err(Refusal::Misspelt) => Decision::denied(Finding::new(rule::MALFORMED, AMBIGUOUS), shadow),
             // Step 14.
             Err(Refusal::Uncertain) => self.refuse(Finding::new(rule::ERROR, "Internal policy error"), shadow),
         }

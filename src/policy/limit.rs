@@ -1,17 +1,16 @@
-//! Limits: reserve one hit in every window that a call falls into, or in none.
-//!
-//! A counter is one key for ever; its window's start stands in the value, because the host's shared
-//! data has neither deletion nor expiry. Counting is compare-and-swap with a bounded number of tries.
+//! Limits: reserve what a call adds in every window that it falls into, or in none.
 
-use super::document::{self, Scope};
+use super::counter::{self, Charge, NotCounted};
+use super::document::{self, Amount, Scope};
+use super::number::Decimal;
+use super::path::find;
 use super::problem::Pointer;
 use super::query::Query;
-use super::store::{PutError, Store};
+use super::store::Store;
+use super::window::Window;
+use crate::wire::tree::Tree;
 use sha2::{Digest, Sha256};
 
-/// Tries to count one hit before the call is refused. Each failed try means that another worker
-/// succeeded, so with W workers more than a few times W is never needed.
-const MAX_TRIES: usize = 64;
 /// Longer grants, sessions and tool names enter a key by their SHA-256.
 const MAX_KEY_PART_BYTES: usize = 128;
 
@@ -20,99 +19,103 @@ const MAX_KEY_PART_BYTES: usize = 128;
 pub(super) struct Limit {
     pub(super) rule: String,
     pub(super) message: String,
-    window_seconds: u64,
+    pub(super) is_shadow: bool,
+    window: Window,
+    is_rolling: bool,
+    /// In millionths.
     max: u64,
-    scope: Scope,
+    amount: Amount,
+    scope: Vec<Scope>,
     /// What every key of this counter begins with.
     key_prefix: Vec<u8>,
 }
 
-/// Hits that a call holds.
+/// What a call holds of its limits.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Reservation {
     charges: Vec<Charge>,
 }
 
-/// One hit in one window.
-#[derive(Debug, PartialEq, Eq)]
-struct Charge {
-    key: Vec<u8>,
-    window_start: u64,
-}
-
 /// Why nothing was reserved.
 #[derive(Debug)]
 pub(super) enum Refusal<'p> {
-    /// This limit has no hit left.
+    /// This limit has no room left.
     Spent(&'p Limit),
-    /// The store failed or was too contended: the count is not certain.
+    /// The argument that says how much is missing or no amount; its path.
+    NoAmount(&'p Limit, &'p str),
+    /// The argument is there only in another case.
+    Misspelt,
+    /// The count is not certain.
     Uncertain,
 }
 
-/// What a counter's value says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Count {
-    /// Seconds since the epoch.
-    window_start: u64,
-    hits: u64,
-}
-
-impl Count {
-    /// Format 1: one byte 1, then start and hits as 64-bit little-endian integers.
-    fn encode(self) -> [u8; 17] {
-        let mut value = [1; 17];
-        let (_, rest) = value.split_at_mut(1);
-        for (slot, byte) in
-            rest.iter_mut().zip(self.window_start.to_le_bytes().into_iter().chain(self.hits.to_le_bytes()))
-        {
-            *slot = byte;
-        }
-        value
-    }
-
-    fn decode(value: &[u8]) -> Option<Self> {
-        let (start, hits) = value.strip_prefix(&[1])?.split_at_checked(8)?;
-        Some(Self {
-            window_start: u64::from_le_bytes(start.try_into().ok()?),
-            hits: u64::from_le_bytes(hits.try_into().ok()?),
-        })
-    }
-}
-
 impl Limit {
-    pub(super) fn new(policy: &str, policy_at: &Pointer, limit: &document::Limit) -> Self {
+    pub(super) fn new(policy: &str, policy_at: &Pointer, limit: document::Limit) -> Self {
         let (max, window) = (&limit.max_text, limit.window);
-        let default = || format!("Rate limit of {max} per {window} reached. Try again later.");
+        let default = format!("Rate limit of {max} per {window} reached. Try again later.");
+        let scope: Vec<&str> = limit.scope.iter().map(|scope| scope.as_str()).collect();
         let mut key_prefix = Vec::new();
-        for part in ["mcp-policy", policy, &limit.counter, &window.seconds().to_string(), limit.scope.as_str()] {
+        for part in ["mcp-policy", policy, &limit.counter, &window.to_string(), &scope.join("+")] {
             push_part(&mut key_prefix, part);
         }
+        let name = limit.id.unwrap_or(limit.counter);
         Self {
-            rule: limit.list.within(policy_at).child(&limit.counter).as_str().to_owned(),
-            message: limit.on_deny.clone().unwrap_or_else(default),
-            window_seconds: window.seconds(),
+            rule: limit.list.within(policy_at).child(name).as_str().to_owned(),
+            message: limit.on_deny.unwrap_or(default),
+            is_shadow: limit.is_shadow,
+            window,
+            is_rolling: limit.is_rolling,
             max: limit.max,
+            amount: limit.amount,
             scope: limit.scope,
             key_prefix,
         }
     }
 
+    /// Whether reserving it reads the call's arguments.
+    pub(super) fn reads_arguments(&self) -> bool {
+        matches!(self.amount, Amount::Argument { .. })
+    }
+
     fn key(&self, query: &Query<'_>) -> Vec<u8> {
         let mut key = self.key_prefix.clone();
         let principal = query.principal;
-        match self.scope {
-            Scope::Global => {}
-            Scope::Tool => push_part(&mut key, query.tool),
-            Scope::Grant => push_part(&mut key, &principal.grant),
-            // A session is the client's word, so it only ever divides its own grant's count.
-            Scope::Session => {
-                push_part(&mut key, &principal.grant);
-                if let Some(session) = &principal.session {
-                    push_part(&mut key, session);
+        for scope in &self.scope {
+            match scope {
+                Scope::Grant => push_part(&mut key, &principal.grant),
+                Scope::Tool => push_part(&mut key, query.tool),
+                // A session is the client's word, so it only ever divides its own grant's count.
+                Scope::Session => {
+                    push_part(&mut key, &principal.grant);
+                    if let Some(session) = &principal.session {
+                        push_part(&mut key, session);
+                    }
                 }
             }
         }
         key
+    }
+
+    /// What the call adds, in millionths; `None` when the limit does not apply to it.
+    fn amount_of(&self, arguments: Option<&Tree<'_>>) -> Result<Option<u64>, Refusal<'_>> {
+        let (steps, path, skip_missing) = match &self.amount {
+            Amount::Fixed(amount) => return Ok(Some(*amount)),
+            Amount::Argument { steps, path, skip_missing } => (steps, path, *skip_missing),
+        };
+        let mut found = Vec::new();
+        if let Some(tree) = arguments {
+            find(tree, steps, &mut found).map_err(|_| Refusal::Misspelt)?;
+        }
+        match found.first().copied().flatten() {
+            None if skip_missing => Ok(None),
+            None => Err(Refusal::NoAmount(self, path)),
+            Some(value) => {
+                let amount = value.number().and_then(Decimal::parse).and_then(|number| number.micros(true));
+                // The largest stands for all that are larger.
+                let amount = amount.filter(|amount| *amount < u64::MAX);
+                amount.map(Some).ok_or(Refusal::NoAmount(self, path))
+            }
+        }
     }
 }
 
@@ -131,85 +134,73 @@ fn push_part(key: &mut Vec<u8>, part: &str) {
     key.extend_from_slice(bytes);
 }
 
-/// Reserves one hit of each limit; if one refuses, none is spent. A counter that two limits share is
-/// charged once.
+/// What was reserved, and the first limit in shadow mode that would have refused.
+pub(super) type Reserved<'p> = (Reservation, Option<&'p Limit>);
+
+/// Reserves what the call adds to each limit; if one refuses, nothing is spent. A count that two limits
+/// share is charged once, with the larger amount.
 pub(super) fn reserve<'p>(
-    limits: impl Iterator<Item = &'p Limit>,
+    limits: impl Iterator<Item = (&'p Limit, bool)>,
     query: &Query<'_>,
+    arguments: Option<&Tree<'_>>,
     store: &mut dyn Store,
-) -> Result<Reservation, Refusal<'p>> {
-    let mut reservation = Reservation::default();
-    for limit in limits {
-        let key = limit.key(query);
-        let already_charged = reservation.charges.iter().any(|charge| charge.key == key);
-        match count(limit, &key, u64::from(!already_charged), query, store) {
-            Ok(window_start) if !already_charged => reservation.charges.push(Charge { key, window_start }),
-            Ok(_) => {}
+) -> Result<Reserved<'p>, Refusal<'p>> {
+    let (mut reservation, mut noted) = (Reservation::default(), None);
+    for (limit, is_shadow) in limits {
+        match reservation.add(limit, query, arguments, store) {
+            Ok(()) => {}
+            Err(_) if is_shadow || limit.is_shadow => {
+                noted.get_or_insert(limit);
+            }
             Err(refusal) => {
                 reservation.refund(store);
                 return Err(refusal);
             }
         }
     }
-    Ok(reservation)
-}
-
-/// Adds `hits` to a counter if its limit allows; returns the start of the window that was charged.
-fn count<'p>(
-    limit: &'p Limit,
-    key: &[u8],
-    hits: u64,
-    query: &Query<'_>,
-    store: &mut dyn Store,
-) -> Result<u64, Refusal<'p>> {
-    let now = query.now.millis() / 1000;
-    let start = now - now % limit.window_seconds;
-    for _ in 0..MAX_TRIES {
-        let stored = store.get(key).map_err(|_| Refusal::Uncertain)?;
-        let (current, version) = match stored {
-            None => (None, None),
-            Some((value, version)) => (Some(Count::decode(&value).ok_or(Refusal::Uncertain)?), Some(version)),
-        };
-        // A clock that steps back must not reopen a window, so a later start stays.
-        let current = current.filter(|current| current.window_start >= start);
-        let current = current.unwrap_or(Count { window_start: start, hits: 0 });
-        let total = current.hits.saturating_add(hits);
-        if total > limit.max {
-            return Err(Refusal::Spent(limit));
-        }
-        if hits == 0 {
-            return Ok(current.window_start);
-        }
-        match store.put(key, &Count { hits: total, ..current }.encode(), version) {
-            Ok(()) => return Ok(current.window_start),
-            Err(PutError::Conflict) => {}
-            Err(PutError::Unavailable) => return Err(Refusal::Uncertain),
-        }
-    }
-    Err(Refusal::Uncertain)
+    Ok((reservation, noted))
 }
 
 impl Reservation {
-    /// Gives every hit back, to the window it was taken from and to no other. A hit that cannot be given
-    /// back stays spent.
-    pub fn refund(self, store: &mut dyn Store) {
-        for charge in self.charges {
-            for _ in 0..MAX_TRIES {
-                let Ok(Some((value, version))) = store.get(&charge.key) else { break };
-                let current = Count::decode(&value).filter(|count| count.window_start == charge.window_start);
-                let Some(current) = current.filter(|count| count.hits > 0) else { break };
-                let less = Count { hits: current.hits - 1, ..current };
-                if store.put(&charge.key, &less.encode(), Some(version)) != Err(PutError::Conflict) {
-                    break;
-                }
+    fn add<'p>(
+        &mut self,
+        limit: &'p Limit,
+        query: &Query<'_>,
+        arguments: Option<&Tree<'_>>,
+        store: &mut dyn Store,
+    ) -> Result<(), Refusal<'p>> {
+        let Some(amount) = limit.amount_of(arguments)? else { return Ok(()) };
+        let key = limit.key(query);
+        let charged: u64 = self.charges.iter().filter(|charge| charge.key == key).map(|charge| charge.amount).sum();
+        let request = counter::Request {
+            now: query.now.millis() / 1000,
+            window: limit.window,
+            is_rolling: limit.is_rolling,
+            amount: amount.saturating_sub(charged),
+            max: limit.max,
+        };
+        match counter::charge(&key, &request, store) {
+            Ok(charge) => {
+                self.charges.push(charge);
+                Ok(())
             }
+            Err(NotCounted::Full) => Err(Refusal::Spent(limit)),
+            Err(NotCounted::Uncertain) => Err(Refusal::Uncertain),
+        }
+    }
+
+    /// Gives everything back, each to the window that it was taken from.
+    pub fn refund(self, store: &mut dyn Store) {
+        for charge in &self.charges {
+            charge.refund(store);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::store::{MemoryStore, Unavailable, Version};
+    use super::super::counter::testing::one_more;
+    use super::super::store::{MemoryStore, PutError, Unavailable, Version};
     use super::super::{Decision, NoFacts, Outcome, Policy, Principal, rule};
     use super::*;
     use crate::timestamp::Timestamp;
@@ -245,13 +236,9 @@ mod tests {
         fn put(&mut self, key: &[u8], value: &[u8], version: Option<Version>) -> Result<(), PutError> {
             if self.conflicts > 0 {
                 self.conflicts -= 1;
-                let (window_start, hits) = match self.inner.get(key).unwrap() {
-                    Some((value, _)) => Count::decode(&value).map(|count| (count.window_start, count.hits)).unwrap(),
-                    None => (Count::decode(value).unwrap().window_start, 0),
-                };
-                let other = Count { window_start, hits: hits + 1 }.encode();
-                let current = self.inner.get(key).unwrap().map(|(_, version)| version);
-                self.inner.put(key, &other, current).unwrap();
+                let current = self.inner.get(key).unwrap();
+                let other = one_more(current.as_ref().map(|(value, _)| value.as_slice()), value);
+                self.inner.put(key, &other, current.map(|(_, version)| version)).unwrap();
             }
             self.inner.put(key, value, version)
         }
@@ -307,26 +294,12 @@ mod tests {
     }
 
     #[test]
-    fn a_refund_touches_only_the_window_that_was_charged() {
+    fn a_refund_gives_every_hit_back() {
         let policy = policy();
         let mut store = MemoryStore::default();
-        let first = decide(&policy, 59, &mut store);
-        first.reservation.refund(&mut store);
-        let refilled = (0..4).filter(|_| decide(&policy, 59, &mut store).outcome == Outcome::Allowed).count();
-        assert_eq!(refilled, 3, "the refunded hit can be spent again");
-        let late = decide(&policy, 60, &mut store);
-        for _ in 0..2 {
-            decide(&policy, 60, &mut store);
+        for _ in 0..10 {
+            decide(&policy, 0, &mut store).reservation.refund(&mut store);
         }
-        let stale = Reservation {
-            charges: late
-                .reservation
-                .charges
-                .iter()
-                .map(|charge| Charge { key: charge.key.clone(), window_start: 0 })
-                .collect(),
-        };
-        stale.refund(&mut store);
-        assert_eq!(decide(&policy, 60, &mut store).outcome, Outcome::Denied, "a hit of the minute before came back");
+        assert_eq!(decide(&policy, 0, &mut store).outcome, Outcome::Allowed);
     }
 }

@@ -5,6 +5,7 @@
 
 mod compile;
 mod condition;
+mod counter;
 mod decide;
 mod decision;
 mod document;
@@ -19,6 +20,7 @@ mod query;
 mod rules;
 mod schedule;
 mod store;
+mod window;
 
 pub use compile::Policy;
 pub use decision::{Decision, Outcome, rule};

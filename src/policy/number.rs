@@ -53,6 +53,31 @@ impl<'a> Decimal<'a> {
     }
 }
 
+/// Millionths, in which amounts and counts are kept.
+pub(super) const MICROS: u64 = 1_000_000;
+
+impl Decimal<'_> {
+    /// The value in millionths, rounded up or down; `None` when it is negative, `u64::MAX` when it is larger.
+    pub(super) fn micros(&self, round_up: bool) -> Option<u64> {
+        if self.is_zero() {
+            return Some(0);
+        }
+        if self.is_negative {
+            return None;
+        }
+        // The value is 0.d1d2d3… times ten to the magnitude; so many of its digits are whole millionths.
+        let whole = self.magnitude().saturating_add(6);
+        let Ok(whole) = usize::try_from(whole) else { return Some(u64::from(round_up)) };
+        if whole > 20 {
+            return Some(u64::MAX);
+        }
+        let digits = self.digits().chain(std::iter::repeat(b'0')).take(whole);
+        let total = digits.fold(0_u128, |total, digit| total * 10 + u128::from(digit - b'0'));
+        let has_more = self.digits().skip(whole).any(|digit| digit != b'0');
+        Some(u64::try_from(total + u128::from(round_up && has_more)).unwrap_or(u64::MAX))
+    }
+}
+
 /// Saturates: no text is long enough to tell two numbers apart by a larger one.
 fn read_exponent(text: &str) -> Option<i64> {
     let (sign, digits) = match text.strip_prefix('-') {
@@ -146,6 +171,29 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn amounts_are_exact_to_millionths() {
+        for (text, down, up) in [
+            ("0", 0, 0),
+            ("1", 1_000_000, 1_000_000),
+            ("0.99", 990_000, 990_000),
+            ("2.5", 2_500_000, 2_500_000),
+            ("0.1234567", 123_456, 123_457),
+            ("0.0000001", 0, 1),
+            ("1e-400", 0, 1),
+            ("0.00000100", 1, 1),
+            ("12e2", 1_200_000_000, 1_200_000_000),
+            ("1e400", u64::MAX, u64::MAX),
+            ("18446744073709.551615", u64::MAX, u64::MAX),
+            ("99999999999999", u64::MAX, u64::MAX),
+        ] {
+            let number = Decimal::parse(text).unwrap();
+            assert_eq!((number.micros(false), number.micros(true)), (Some(down), Some(up)), "{text}");
+        }
+        assert_eq!(Decimal::parse("-0.0").unwrap().micros(true), Some(0));
+        assert_eq!(Decimal::parse("-1").unwrap().micros(true), None);
     }
 
     #[test]

@@ -3,6 +3,10 @@
 use super::fields::Fields;
 use super::pattern::Pattern;
 use super::problem::{Pointer, Problems};
+mod limit;
+
+pub(super) use limit::{Amount, Limit, Scope};
+
 use super::rules::{List, Rule, read_rules};
 use super::schedule::Schedule;
 use crate::wire::value::Value;
@@ -44,6 +48,7 @@ pub(super) struct Checks {
     pub(super) require: Vec<Rule>,
     pub(super) deny_if: Vec<Rule>,
     pub(super) limits: Vec<Limit>,
+    pub(super) rate_limits: Vec<Limit>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,75 +56,6 @@ pub(super) enum Action {
     Allow,
     Deny,
 }
-
-/// A quota: at most `max` calls in a window.
-#[derive(Debug)]
-pub(super) struct Limit {
-    pub(super) counter: String,
-    pub(super) window: Window,
-    /// The number's own digits, for messages.
-    pub(super) max_text: String,
-    /// The greatest count of whole calls that it allows.
-    pub(super) max: u64,
-    pub(super) scope: Scope,
-    pub(super) on_deny: Option<String>,
-    /// The list it stands in.
-    pub(super) list: Pointer,
-}
-
-/// A window's length; every window starts at a multiple of it since the epoch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Window {
-    Minute,
-    Hour,
-    Day,
-    Seconds(u64),
-}
-
-impl Window {
-    pub(super) fn seconds(self) -> u64 {
-        match self {
-            Self::Minute => 60,
-            Self::Hour => 3600,
-            Self::Day => 86_400,
-            Self::Seconds(seconds) => seconds,
-        }
-    }
-}
-
-impl std::fmt::Display for Window {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Minute => f.write_str("minute"),
-            Self::Hour => f.write_str("hour"),
-            Self::Day => f.write_str("day"),
-            Self::Seconds(1) => f.write_str("second"),
-            Self::Seconds(seconds) => write!(f, "{seconds} seconds"),
-        }
-    }
-}
-
-/// Whose count a limit is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Scope {
-    Grant,
-    Session,
-    Tool,
-    Global,
-}
-
-impl Scope {
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::Grant => "grant",
-            Self::Session => "session",
-            Self::Tool => "tool",
-            Self::Global => "global",
-        }
-    }
-}
-
-const MAX_WINDOW_SECONDS: u64 = 2_678_400;
 
 impl Document {
     /// Reads all of it; what could not be read is in `problems`, and then the result is not to be used.
@@ -143,7 +79,7 @@ impl Document {
                 } else if name == "*" {
                     problems.add(&at, "\"*\" is not a tool name; put rules for every tool under all_tools");
                 }
-                Some((Pattern::new(name), Entry::read(value, &at, problems)?))
+                Some((Pattern::new(name), Entry::read(name, value, &at, problems)?))
             })
             .collect();
         fields.finish(problems);
@@ -187,7 +123,7 @@ fn read_hide(fields: &mut Fields<'_>, problems: &mut Problems) -> Vec<Pattern> {
 fn read_all_tools(fields: &mut Fields<'_>, problems: &mut Problems) -> Checks {
     let Some((value, at)) = fields.take("all_tools") else { return Checks::default() };
     let Some(mut fields) = Fields::of(value, &at, problems) else { return Checks::default() };
-    let checks = Checks::read(&mut fields, problems);
+    let checks = Checks::read(&mut fields, "all_tools", problems);
     fields.finish(problems);
     checks
 }
@@ -206,19 +142,21 @@ pub(super) fn read_shadow(fields: &mut Fields<'_>, problems: &mut Problems) -> b
 }
 
 impl Checks {
-    fn read(fields: &mut Fields<'_>, problems: &mut Problems) -> Self {
+    /// `name` is the key of the entry.
+    fn read(fields: &mut Fields<'_>, name: &str, problems: &mut Problems) -> Self {
         Self {
             at: fields.at().clone(),
             is_shadow: read_shadow(fields, problems),
             require: read_rules(fields, List::Require, problems),
             deny_if: read_rules(fields, List::DenyIf, problems),
-            limits: read_limits(fields, problems),
+            limits: limit::read_limits(fields, problems),
+            rate_limits: limit::read_rate_limits(fields, name, problems),
         }
     }
 }
 
 impl Entry {
-    fn read(value: &Value, at: &Pointer, problems: &mut Problems) -> Option<Self> {
+    fn read(name: &str, value: &Value, at: &Pointer, problems: &mut Problems) -> Option<Self> {
         let empty = Value::Object(Vec::new());
         let value = if *value == Value::Null { &empty } else { value };
         let mut fields = Fields::of(value, at, problems)?;
@@ -226,103 +164,26 @@ impl Entry {
             None => Action::Allow,
             Some((Value::String(text), _)) if text == "allow" => Action::Allow,
             Some((Value::String(text), _)) if text == "deny" => Action::Deny,
+            Some((Value::String(text), _)) if text == "rate_limit" => {
+                if !fields.has("rate_limit") {
+                    problems.add(at, "action \"rate_limit\" needs a rate_limit");
+                }
+                Action::Allow
+            }
             Some((other, at)) => {
-                problems.add(&at, format!("action must be \"allow\" or \"deny\", got {other}"));
+                problems.add(&at, format!("action must be \"allow\", \"deny\" or \"rate_limit\", got {other}"));
                 Action::Deny
             }
         };
         let reason = fields.string("reason", problems).map(str::to_owned);
-        for check in ["schedule", "require", "deny_if", "limits"] {
+        for check in ["schedule", "require", "deny_if", "limits", "rate_limit"] {
             if action == Action::Deny && fields.has(check) {
                 problems.add(at, format!("{check} cannot be used with action \"deny\""));
             }
         }
         let schedule = Schedule::read(&mut fields, problems);
-        let checks = Checks::read(&mut fields, problems);
+        let checks = Checks::read(&mut fields, name, problems);
         fields.finish(problems);
         Some(Self { action, reason, schedule, checks, at: at.clone() })
     }
-}
-
-fn read_limits(fields: &mut Fields<'_>, problems: &mut Problems) -> Vec<Limit> {
-    let list = fields.at().child("limits");
-    let mut limits: Vec<Limit> = Vec::new();
-    for (value, at) in fields.list("limits", problems) {
-        let Some(limit) = Limit::read(value, &at, list.clone(), problems) else { continue };
-        let same = |earlier: &Limit| {
-            earlier.counter == limit.counter && earlier.window == limit.window && earlier.scope == limit.scope
-        };
-        if let Some(earlier) = limits.iter().position(same) {
-            let counter = Value::String(limit.counter.clone());
-            problems.add(&at, format!("duplicate counter {counter} (also used by {earlier})"));
-        }
-        limits.push(limit);
-    }
-    limits
-}
-
-impl Limit {
-    fn read(value: &Value, at: &Pointer, list: Pointer, problems: &mut Problems) -> Option<Self> {
-        let mut fields = Fields::of(value, at, problems)?;
-        fields.require("counter", problems);
-        let counter = fields.string("counter", problems);
-        let window = read_window(&mut fields, problems);
-        let max = read_max(&mut fields, problems);
-        let scope = read_scope(&mut fields, problems);
-        let on_deny = fields.string("on_deny", problems).map(str::to_owned);
-        if counter == Some("") {
-            problems.add(&at.child("counter"), "counter must not be empty");
-        }
-        fields.finish(problems);
-        let (max_text, max) = max?;
-        Some(Self { counter: counter?.to_owned(), window: window?, max_text, max, scope, on_deny, list })
-    }
-}
-
-fn read_window(fields: &mut Fields<'_>, problems: &mut Problems) -> Option<Window> {
-    fields.require("window", problems);
-    let (value, at) = fields.take("window")?;
-    let window = match value {
-        Value::String(text) => match text.as_str() {
-            "minute" => Some(Window::Minute),
-            "hour" => Some(Window::Hour),
-            "day" => Some(Window::Day),
-            _ => None,
-        },
-        Value::Number(digits) => {
-            digits.parse().ok().filter(|seconds| (1..=MAX_WINDOW_SECONDS).contains(seconds)).map(Window::Seconds)
-        }
-        _ => None,
-    };
-    if window.is_none() {
-        let allowed = "\"minute\", \"hour\", \"day\" or seconds (1 to 2678400)";
-        problems.add(&at, format!("window must be {allowed}, got {value}"));
-    }
-    window
-}
-
-fn read_max(fields: &mut Fields<'_>, problems: &mut Problems) -> Option<(String, u64)> {
-    fields.require("max", problems);
-    let (value, at) = fields.take("max")?;
-    if let Value::Number(digits) = value {
-        let number: f64 = digits.parse().unwrap_or(f64::NAN);
-        if number.is_finite() && number >= 0.0 {
-            // Calls are whole: `2.5` admits two. The cast saturates.
-            return Some((digits.clone(), digits.parse().unwrap_or(number.floor() as u64)));
-        }
-    }
-    problems.add(&at, format!("max must be a number of at least 0, got {value}"));
-    None
-}
-
-fn read_scope(fields: &mut Fields<'_>, problems: &mut Problems) -> Scope {
-    let Some((value, at)) = fields.take("scope") else { return Scope::Grant };
-    let scopes = [Scope::Grant, Scope::Session, Scope::Tool, Scope::Global];
-    let named = |text: &str| scopes.into_iter().find(|scope| scope.as_str() == text);
-    let scope = if let Value::String(text) = value { named(text) } else { None };
-    scope.unwrap_or_else(|| {
-        let allowed = "\"grant\", \"session\", \"tool\" or \"global\"";
-        problems.add(&at, format!("unknown scope {value}; scope must be {allowed}"));
-        Scope::Grant
-    })
 }
