@@ -84,7 +84,7 @@ fn the_wire_says_what_the_engine_decides() {
                 (Fate::Forwarded(sent), Outcome::Allowed | Outcome::ShadowDenied) => {
                     assert_eq!(sent, body.into_bytes())
                 }
-                (Fate::Replied(reply), Outcome::Denied) => {
+                (Fate::Replied(reply), Outcome::Denied | Outcome::ApprovalRequired) => {
                     let answer: Value = serde_json::from_slice(&reply.body).unwrap();
                     if record.rule == "(malformed)" {
                         assert_eq!(answer["error"]["message"], record.message.as_str(), "{name}: {}", case.name);

@@ -196,7 +196,7 @@ impl Exchange {
                 }
                 // The record still says that the call was hidden; only the caller cannot tell.
                 let guess = gate.policy().decide_as_unknown(&query, store);
-                if guess.outcome == Outcome::Denied {
+                if !guess.outcome.goes_on() {
                     return self.deny(id, &guess.message, record);
                 }
                 // With held or passed-on headers, `Mcp-Name` would contradict the other name.

@@ -86,7 +86,9 @@ impl Http {
         let Some(record) = exchange.record() else { return };
         self.is_logged = true;
         match (record.outcome, exchange.gate().settings.log) {
-            (Outcome::Denied | Outcome::ShadowDenied, Log::Refusals | Log::All) => warn!("{}", record.to_line()),
+            (Outcome::Denied | Outcome::ApprovalRequired | Outcome::ShadowDenied, Log::Refusals | Log::All) => {
+                warn!("{}", record.to_line())
+            }
             (Outcome::Allowed, Log::All) => info!("{}", record.to_line()),
             (Outcome::Allowed, Log::Refusals) | (_, Log::None) => {}
         }

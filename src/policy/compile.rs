@@ -31,6 +31,8 @@ pub struct Policy {
 pub(super) struct Entry {
     /// `action: deny`: rule and message, where the author gave one.
     pub(super) deny: Option<(String, Option<String>)>,
+    /// `action: require_approval`: rule and message.
+    pub(super) approval: Option<(String, Option<String>)>,
     /// With the rule's pointer.
     pub(super) schedule: Option<(String, Schedule)>,
     pub(super) checks: Checks,
@@ -42,6 +44,7 @@ pub(super) struct Checks {
     pub(super) is_shadow: bool,
     pub(super) require: Vec<Rule>,
     pub(super) deny_if: Vec<Rule>,
+    pub(super) require_approval: Vec<Rule>,
     pub(super) limits: Vec<Limit>,
     /// Whether a rule reads the call's arguments.
     pub(super) reads_arguments: bool,
@@ -62,13 +65,14 @@ impl Checks {
     fn new(policy: &str, policy_at: &Pointer, document: document::Checks) -> Self {
         let at = document.at.within(policy_at);
         let rules = |list: List, rules: Vec<rules::Rule>| -> Vec<Rule> {
-            rules.into_iter().map(|rule| Rule::new(&at.child(list.as_str()), rule)).collect()
+            rules.into_iter().map(|rule| Rule::new(&at.child(list.as_str()), list, rule)).collect()
         };
         let (require, deny_if) = (rules(List::Require, document.require), rules(List::DenyIf, document.deny_if));
+        let require_approval = rules(List::RequireApproval, document.require_approval);
         let limits = document.limits.into_iter().chain(document.rate_limits);
         let limits: Vec<Limit> = limits.map(|limit| Limit::new(policy, policy_at, limit)).collect();
         let reads = |wanted: fn(&Path) -> bool| {
-            let mut rules = require.iter().chain(&deny_if);
+            let mut rules = require.iter().chain(&deny_if).chain(&require_approval);
             rules.any(|rule| rule.conditions.iter().any(|condition| condition.reads(wanted)))
         };
         Self {
@@ -77,16 +81,22 @@ impl Checks {
             reads_meta: reads(Path::is_in_meta),
             require,
             deny_if,
+            require_approval,
             limits,
         }
     }
 }
 
 impl Rule {
-    fn new(list: &Pointer, rule: rules::Rule) -> Self {
+    fn new(list: &Pointer, list_kind: List, rule: rules::Rule) -> Self {
         let pointer = list.child(&rule.name).as_str().to_owned();
         let label = if rule.has_id { &rule.name } else { &pointer };
-        let message = rule.on_deny.unwrap_or_else(|| format!("Denied by rule \"{label}\""));
+        let message = match (rule.on_deny, list_kind) {
+            (Some(text), List::RequireApproval) => format!("Approval required: {text}"),
+            (Some(text), List::Require | List::DenyIf) => text,
+            (None, List::RequireApproval) => format!("Approval required: rule \"{label}\""),
+            (None, List::Require | List::DenyIf) => format!("Denied by rule \"{label}\""),
+        };
         Self { message, conditions: rule.conditions, is_shadow: rule.is_shadow, pointer }
     }
 }
@@ -130,11 +140,15 @@ impl Policy {
         let document = document.filter(|_| is_sound)?;
         // The place of a policy within a configuration is no part of its rules' names.
         let entries = document.tools.into_iter().map(|(pattern, entry)| {
-            let deny = (entry.action == Action::Deny)
-                .then(|| (entry.at.within(at).child("action").as_str().to_owned(), entry.reason));
+            let action = (entry.at.within(at).child("action").as_str().to_owned(), entry.reason);
+            let (deny, approval) = match entry.action {
+                Action::Allow => (None, None),
+                Action::Deny => (Some(action), None),
+                Action::RequireApproval => (None, Some(action)),
+            };
             let schedule =
                 entry.schedule.map(|schedule| (entry.at.within(at).child("schedule").as_str().to_owned(), schedule));
-            (pattern, Entry { deny, schedule, checks: Checks::new(name, at, entry.checks) })
+            (pattern, Entry { deny, approval, schedule, checks: Checks::new(name, at, entry.checks) })
         });
         Some(Self {
             name: name.to_owned(),

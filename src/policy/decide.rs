@@ -62,6 +62,13 @@ impl Policy {
                 Err(Misread) => return Decision::denied(Finding::new(rule::MALFORMED, AMBIGUOUS), shadow),
             }
         }
+        // Step 12.
+        match self.needs_approval(entry, &view, &mut shadow) {
+            Ok(None) => {}
+            Ok(Some(finding)) if self.is_shadow => return self.refuse(finding, shadow),
+            Ok(Some(finding)) => return Decision::unapproved(finding, shadow),
+            Err(Misread) => return Decision::denied(Finding::new(rule::MALFORMED, AMBIGUOUS), shadow),
+        }
         // Step 13.
         let limits = own.into_iter().chain([&self.all_tools]);
         let limits = limits.flat_map(|checks| checks.limits.iter().map(|limit| (limit, checks.is_shadow)));
@@ -90,6 +97,30 @@ impl Policy {
             Some(reason) => Finding::new(pointer, reason),
             None => Finding::new(pointer, format!("Tool \"{tool}\" is denied by policy")),
         })
+    }
+
+    /// What a person must approve: by the entry's action, its rules, or those of all tools.
+    fn needs_approval<'p>(
+        &'p self,
+        entry: Option<&'p Entry>,
+        view: &View<'_, '_>,
+        shadow: &mut Option<Finding<'p>>,
+    ) -> Result<Option<Finding<'p>>, Misread> {
+        if let Some((entry, (pointer, reason))) = entry.and_then(|entry| Some((entry, entry.approval.as_ref()?))) {
+            let text = reason.as_deref().unwrap_or("this tool is called only with a person's consent");
+            let finding = Finding::new(pointer, format!("Approval required: {text}"));
+            if !entry.checks.is_shadow {
+                return Ok(Some(finding));
+            }
+            shadow.get_or_insert(finding);
+        }
+        for checks in entry.map(|entry| &entry.checks).into_iter().chain([&self.all_tools]) {
+            let rules = checks.require_approval.iter().map(|rule| (rule, Side::Deny));
+            if let Some(finding) = checks.first_that_refuses(rules, view, shadow)? {
+                return Ok(Some(finding));
+            }
+        }
+        Ok(None)
     }
 
     fn is_out_of_hours<'p>(&'p self, query: &Query<'_>) -> Option<Finding<'p>> {
@@ -144,14 +175,22 @@ impl Checks {
         view: &View<'_, '_>,
         shadow: &mut Option<Finding<'p>>,
     ) -> Result<Option<Finding<'p>>, Misread> {
-        let judged = |rule: &'p Rule, side: Side| match all_hold(&rule.conditions, side, view) {
-            Ok(holds) => Ok((holds == (side == Side::Deny)).then_some(rule)),
-            Err(_) => Err(Misread),
-        };
-        let require = self.require.iter().map(|rule| judged(rule, Side::Require));
-        let deny_if = self.deny_if.iter().map(|rule| judged(rule, Side::Deny));
-        for refusing in require.chain(deny_if) {
-            let Some(rule) = refusing? else { continue };
+        let require = self.require.iter().map(|rule| (rule, Side::Require));
+        let deny_if = self.deny_if.iter().map(|rule| (rule, Side::Deny));
+        self.first_that_refuses(require.chain(deny_if), view, shadow)
+    }
+
+    fn first_that_refuses<'p>(
+        &self,
+        rules: impl Iterator<Item = (&'p Rule, Side)>,
+        view: &View<'_, '_>,
+        shadow: &mut Option<Finding<'p>>,
+    ) -> Result<Option<Finding<'p>>, Misread> {
+        for (rule, side) in rules {
+            let holds = all_hold(&rule.conditions, side, view).map_err(|_| Misread)?;
+            if holds != (side == Side::Deny) {
+                continue;
+            }
             let finding = Finding::new(&rule.pointer, rule.message.as_str());
             if !(self.is_shadow || rule.is_shadow) {
                 return Ok(Some(finding));

@@ -11,6 +11,8 @@ pub enum Outcome {
     Allowed,
     /// It is refused.
     Denied,
+    /// It is refused until a person has approved it.
+    ApprovalRequired,
     /// It goes on, although a rule in shadow mode would have refused it.
     ShadowDenied,
 }
@@ -21,7 +23,7 @@ impl Outcome {
     pub const fn goes_on(self) -> bool {
         match self {
             Self::Allowed | Self::ShadowDenied => true,
-            Self::Denied => false,
+            Self::Denied | Self::ApprovalRequired => false,
         }
     }
 }
@@ -72,6 +74,11 @@ impl<'p> Decision<'p> {
         let outcome = if shadow.is_some() { Outcome::ShadowDenied } else { Outcome::Allowed };
         let Finding { rule, message } = shadow.unwrap_or(Finding::new("", ""));
         Self { outcome, rule, message, reservation, shadow_rule: None }
+    }
+
+    /// A person must approve it first.
+    pub(super) fn unapproved(finding: Finding<'p>, shadow: Option<Finding<'p>>) -> Self {
+        Self { outcome: Outcome::ApprovalRequired, ..Self::denied(finding, shadow) }
     }
 
     pub(super) fn denied(finding: Finding<'p>, shadow: Option<Finding<'p>>) -> Self {

@@ -53,6 +53,12 @@ impl<'v> Fields<'v> {
         self.members.iter().any(|(member, value)| member == name && matches!(value, Value::Array(_)))
     }
 
+    /// Whether `name` is there and `true`.
+    #[must_use]
+    pub fn is_true(&self, name: &str) -> bool {
+        self.members.iter().any(|(member, value)| member == name && *value == Value::Bool(true))
+    }
+
     /// Notes a problem when `name` is not there.
     pub fn require(&self, name: &'static str, problems: &mut Problems) {
         if !self.has(name) {

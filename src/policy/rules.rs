@@ -46,6 +46,10 @@ impl List {
 /// Reads one list of rules.
 pub(super) fn read_rules(fields: &mut Fields<'_>, list: List, problems: &mut Problems) -> Vec<Rule> {
     let mut rules: Vec<Rule> = Vec::new();
+    if list == List::RequireApproval && fields.is_true(list.as_str()) {
+        fields.take(list.as_str());
+        return vec![Rule::always()];
+    }
     for (value, at) in fields.list(list.as_str(), problems) {
         let Some(rule) = Rule::read(value, &at, list, problems) else { continue };
         if rule.has_id && rules.iter().any(|earlier| earlier.has_id && earlier.name == rule.name) {
@@ -115,6 +119,20 @@ impl Rule {
         }
         fields.finish(problems);
         is_sound.then_some(rule)
+    }
+}
+
+impl Rule {
+    /// `require_approval: true`.
+    fn always() -> Self {
+        Self {
+            name: "always".to_owned(),
+            has_id: false,
+            conditions: Vec::new(),
+            on_deny: None,
+            is_shadow: false,
+            timeout_seconds: None,
+        }
     }
 }
 

@@ -206,10 +206,10 @@ fn read_window(fields: &mut Fields<'_>, problems: &mut Problems) -> Option<Windo
 fn read_max(fields: &mut Fields<'_>, problems: &mut Problems) -> Option<(String, u64)> {
     fields.require("max", problems);
     let (value, at) = fields.take("max")?;
-    if let Value::Number(digits) = value {
-        if let Some(max) = Decimal::parse(digits).and_then(|max| max.micros(false)) {
-            return Some((digits.clone(), max));
-        }
+    if let Value::Number(digits) = value
+        && let Some(max) = Decimal::parse(digits).and_then(|max| max.micros(false))
+    {
+        return Some((digits.clone(), max));
     }
     problems.add(&at, format!("max must be a number of at least 0, got {value}"));
     None

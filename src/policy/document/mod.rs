@@ -47,6 +47,7 @@ pub(super) struct Checks {
     pub(super) is_shadow: bool,
     pub(super) require: Vec<Rule>,
     pub(super) deny_if: Vec<Rule>,
+    pub(super) require_approval: Vec<Rule>,
     pub(super) limits: Vec<Limit>,
     pub(super) rate_limits: Vec<Limit>,
 }
@@ -55,6 +56,7 @@ pub(super) struct Checks {
 pub(super) enum Action {
     Allow,
     Deny,
+    RequireApproval,
 }
 
 impl Document {
@@ -149,6 +151,7 @@ impl Checks {
             is_shadow: read_shadow(fields, problems),
             require: read_rules(fields, List::Require, problems),
             deny_if: read_rules(fields, List::DenyIf, problems),
+            require_approval: read_rules(fields, List::RequireApproval, problems),
             limits: limit::read_limits(fields, problems),
             rate_limits: limit::read_rate_limits(fields, name, problems),
         }
@@ -170,13 +173,15 @@ impl Entry {
                 }
                 Action::Allow
             }
+            Some((Value::String(text), _)) if text == "require_approval" => Action::RequireApproval,
             Some((other, at)) => {
-                problems.add(&at, format!("action must be \"allow\", \"deny\" or \"rate_limit\", got {other}"));
+                let allowed = "\"allow\", \"deny\", \"rate_limit\" or \"require_approval\"";
+                problems.add(&at, format!("action must be {allowed}, got {other}"));
                 Action::Deny
             }
         };
         let reason = fields.string("reason", problems).map(str::to_owned);
-        for check in ["schedule", "require", "deny_if", "limits", "rate_limit"] {
+        for check in ["schedule", "require", "deny_if", "require_approval", "limits", "rate_limit"] {
             if action == Action::Deny && fields.has(check) {
                 problems.add(at, format!("{check} cannot be used with action \"deny\""));
             }
