@@ -1,8 +1,9 @@
 //! Decision cases: a policy's expectations as data, run by `mcp-policy test`, `cargo test` and in wasm.
 
-use crate::policy::{MemoryStore, NoFacts, Outcome, Policy, Principal, Query};
+use crate::policy::{MemoryStore, NoFacts, Outcome, Policy, Principal, Query, Target};
 use crate::timestamp::Timestamp;
 use crate::wire::json::Reader;
+use crate::wire::mcp::Feature;
 use serde::Deserialize;
 
 /// A file of cases, `NAME.cases.json` beside the policy `NAME.json`.
@@ -18,8 +19,8 @@ pub struct CaseFile {
 #[serde(untagged)]
 pub enum Case {
     /// What becomes of a call.
-    Call(CallCase),
-    /// Which tools of a list are seen.
+    Call(Box<CallCase>),
+    /// What of a list is seen.
     List(ListCase),
 }
 
@@ -43,12 +44,19 @@ pub struct CallCase {
     pub message: Option<String>,
 }
 
-/// One or more equal calls.
+/// One or more equal messages of a client. Names at most one of `tool`, `prompt` and `resource`, and a
+/// `method` where that is not `tools/call`, `prompts/get` or `resources/read`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Call {
     /// The tool's name.
-    pub tool: String,
+    pub tool: Option<String>,
+    /// The prompt's name.
+    pub prompt: Option<String>,
+    /// The resource's URI.
+    pub resource: Option<String>,
+    /// The JSON-RPC method.
+    pub method: Option<String>,
     /// The arguments, an object.
     #[serde(default)]
     pub arguments: serde_json::Map<String, serde_json::Value>,
@@ -65,20 +73,52 @@ pub struct Call {
     pub times: u32,
 }
 
-/// Which tools of a list are seen.
+impl Call {
+    /// What it reaches, if anything.
+    #[must_use]
+    pub fn target(&self) -> Option<Target<'_>> {
+        let named = [(Feature::Tool, &self.tool), (Feature::Prompt, &self.prompt), (Feature::Resource, &self.resource)];
+        named.into_iter().find_map(|(feature, name)| Some(Target { feature, name: name.as_deref()? }))
+    }
+
+    /// Its JSON-RPC method.
+    #[must_use]
+    pub fn method(&self) -> &str {
+        self.method.as_deref().unwrap_or(match self.target().map(|target| target.feature) {
+            Some(Feature::Tool) => "tools/call",
+            Some(Feature::Prompt) => "prompts/get",
+            Some(Feature::Resource) => "resources/read",
+            None => "",
+        })
+    }
+
+    fn is_sound(&self) -> bool {
+        let names = [&self.tool, &self.prompt, &self.resource].into_iter().flatten().count();
+        names == 1 || names == 0 && self.method.is_some()
+    }
+}
+
+/// Which elements of a list are seen.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ListCase {
     /// One sentence that is true when the case passes.
     pub name: String,
-    /// The tools that the server lists.
+    /// What the server lists, by name or URI.
     pub list: Vec<String>,
+    /// What kind of things they are.
+    #[serde(default = "tool")]
+    pub of: Feature,
     /// Those that the client sees.
     pub visible: Vec<String>,
 }
 
 fn anonymous() -> String {
     Principal::ANONYMOUS.to_owned()
+}
+
+const fn tool() -> Feature {
+    Feature::Tool
 }
 
 const fn once() -> u32 {
@@ -108,7 +148,15 @@ impl CaseFile {
     /// # Errors
     /// One line that says what is wrong and where.
     pub fn parse(text: &str) -> Result<Self, String> {
-        serde_json::from_str(text).map_err(|error| error.to_string())
+        let file: Self = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        for case in &file.cases {
+            if let Case::Call(case) = case
+                && !case.after.iter().chain([&case.call]).all(Call::is_sound)
+            {
+                return Err(format!("{}: name one tool, prompt or resource, or give a method", case.name));
+            }
+        }
+        Ok(file)
     }
 
     /// Every case that `policy` does not fulfil.
@@ -135,7 +183,8 @@ impl CallCase {
             let arguments = serde_json::Value::from(call.arguments.clone()).to_string();
             let query = Query {
                 principal: &principal,
-                tool: &call.tool,
+                method: call.method(),
+                target: call.target(),
                 arguments: Reader::new(&arguments).value().ok(),
                 meta: None,
                 now: Timestamp::from_millis(call.at),
@@ -166,7 +215,7 @@ impl CallCase {
 
 impl ListCase {
     fn run(&self, policy: &Policy) -> Option<Failure> {
-        let visible: Vec<&String> = self.list.iter().filter(|tool| policy.visible(tool)).collect();
+        let visible: Vec<&String> = self.list.iter().filter(|name| policy.visible(self.of, name)).collect();
         let holds = visible.iter().copied().eq(&self.visible);
         (!holds).then(|| Failure {
             case: self.name.clone(),

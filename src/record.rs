@@ -28,6 +28,12 @@ pub struct Record {
     /// The tool of a `tools/call`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tool: Option<String>,
+    /// The prompt that was asked for, or about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<String>,
+    /// The URI of the resource that was asked for, or about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource: Option<String>,
     /// The policy's name.
     pub policy: String,
     /// See [`crate::policy::Policy::version`].

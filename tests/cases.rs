@@ -24,8 +24,8 @@ macro_rules! policies {
 }
 
 /// Name, document and cases; the browser's target has no files to look into.
-const POLICIES: [(&str, &str, &str); 6] =
-    policies!("conditions" "fluentcrm" "grammar" "iterable" "limits" "reference-server");
+const POLICIES: [(&str, &str, &str); 7] =
+    policies!("conditions" "fluentcrm" "grammar" "iterable" "limits" "reference-server" "sections");
 
 #[test]
 fn every_policy_decides_as_its_cases_say() {
@@ -62,9 +62,7 @@ fn the_wire_says_what_the_engine_decides() {
             let mut store = store();
             let mut last = None;
             for call in case.after.iter().chain([&case.call]) {
-                let params = serde_json::json!({"name": call.tool, "arguments": call.arguments});
-                let body = serde_json::json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params})
-                    .to_string();
+                let body = support::message(call).to_string();
                 let mut lines = support::POST.to_vec();
                 lines.extend(call.session.as_deref().map(|session| ("mcp-session-id", session)));
                 for _ in 0..call.times {
@@ -90,8 +88,11 @@ fn the_wire_says_what_the_engine_decides() {
                         assert_eq!(answer["error"]["message"], record.message.as_str(), "{name}: {}", case.name);
                         continue;
                     }
-                    let text = answer["result"]["content"][0]["text"].as_str().unwrap();
-                    assert_eq!(text, format!("[POLICY DENIED] {}", record.message), "{name}: {}", case.name);
+                    let is_call = case.call.method() == "tools/call";
+                    let text =
+                        if is_call { &answer["result"]["content"][0]["text"] } else { &answer["error"]["message"] };
+                    assert_eq!(text, &format!("[POLICY DENIED] {}", record.message), "{name}: {}", case.name);
+                    assert_eq!(answer["error"]["code"], if is_call { Value::Null } else { 403.into() });
                 }
                 (fate, _) => panic!("{name}: {}: {fate:?}", case.name),
             }
@@ -143,7 +144,8 @@ struct Request {
     text: Option<String>,
 }
 
-const SMALL: &str = r#"{"policies":{"default":{"version":"1","default":"allow","hide":["hidden"]}},
+const SMALL: &str = r#"{"policies":{"default":{"version":"1","default":"allow","hide":["hidden"],
+    "prompts":{"hide":["hidden"]},"resources":{"hide":["file:///etc/*"]},"methods":{"deny":["logging/*"]}}},
     "default_policy":"default","max_body_bytes":200}"#;
 
 #[test]
@@ -189,6 +191,72 @@ fn requests_go_on_untouched_or_are_refused_in_the_form_that_clients_survive() {
     }
 }
 
+/// What is on record of `body` under `policy`, and the answer if it was refused.
+fn judged(policy: &str, body: &str) -> (Value, Option<Value>) {
+    let (gate, mut store) = (gate(policy), store());
+    let mut driver = Driver::new(&gate, &mut store, 0);
+    let fate = driver.request(&support::headers(&support::POST), &[body.as_bytes()], false);
+    let record = serde_json::from_str(&driver.exchange.record().unwrap().to_line()).unwrap();
+    match fate {
+        Fate::Forwarded(sent) => {
+            assert_eq!(sent, body.as_bytes());
+            (record, None)
+        }
+        Fate::Replied(reply) => (record, Some(serde_json::from_slice(&reply.body).unwrap_or_default())),
+    }
+}
+
+#[test]
+fn the_record_names_what_was_asked_for_by_its_kind() {
+    let policy = r#"{"version":"1","default":"deny","prompts":{"default":"deny"},"resources":{"default":"deny"},
+        "methods":{"deny":["x/*"]}}"#;
+    for (method, params, member, name) in [
+        ("tools/call", r#"{"name":"n"}"#, "tool", "n"),
+        ("prompts/get", r#"{"name":"n","arguments":{"k":"secret"}}"#, "prompt", "n"),
+        ("completion/complete", r#"{"ref":{"type":"ref/prompt","name":"n"}}"#, "prompt", "n"),
+        ("resources/read", r#"{"uri":"a:b"}"#, "resource", "a:b"),
+        ("resources/subscribe", r#"{"uri":"a:b"}"#, "resource", "a:b"),
+        ("x/y", r#"{"name":"n"}"#, "-", ""),
+    ] {
+        let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{params}}}"#);
+        let (record, answer) = judged(policy, &body);
+        assert_eq!((&record["method"], &record["outcome"]), (&method.into(), &"denied".into()), "{method}");
+        for kind in ["tool", "prompt", "resource"] {
+            assert_eq!(record[kind].as_str(), (kind == member).then_some(name), "{method}: {kind}");
+        }
+        let text = answer.unwrap().to_string();
+        assert!(text.contains(if method == "tools/call" { "\"isError\":true" } else { "\"code\":403" }), "{text}");
+        assert!(!record.to_string().contains("secret"), "{record}");
+    }
+}
+
+#[test]
+fn a_call_whose_method_is_refused_is_answered_as_a_refused_call() {
+    let policy = r#"{"version":"1","default":"allow","methods":{"deny":["tools/*"]}}"#;
+    let (record, answer) = judged(policy, r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a"}}"#);
+    assert_eq!(record["rule"], "/methods/deny/tools~1*");
+    let text = r#"[POLICY DENIED] Method "tools/call" is not permitted by policy"#;
+    assert_eq!(answer.unwrap()["result"]["content"][0]["text"], text);
+}
+
+#[test]
+fn a_policy_in_shadow_mode_refuses_nothing_of_any_section() {
+    let policy = r#"{"version":"1","default":"deny","mode":"shadow","prompts":{"hide":["*"]},
+        "resources":{"default":"deny"},"methods":{"default":"deny","deny":["prompts/list"],
+        "allow":["prompts/get","resources/*"]}}"#;
+    for (method, params, rule) in [
+        ("prompts/get", r#"{"name":"n"}"#, "(hidden)"),
+        ("resources/read", r#"{"uri":"a:b"}"#, "(default deny)"),
+        ("prompts/list", "{}", "/methods/deny/prompts~1list"),
+        ("notifications/initialized", "{}", "/methods/default"),
+    ] {
+        let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{params}}}"#);
+        let (record, answer) = judged(policy, &body);
+        assert_eq!((answer, &record["outcome"]), (None, &"shadow_denied".into()), "{method}");
+        assert_eq!(record["rule"], rule, "{method}");
+    }
+}
+
 /// Calls `tool`, which the server does not have and says so in its own words; returns the answer with the
 /// name taken out, and the rule on record.
 fn ask(gate: &Rc<Gate>, store: &mut MemoryStore, tool: &str, content_type: &str) -> (String, String) {
@@ -231,6 +299,49 @@ fn a_hidden_tool_can_be_answered_as_one_that_does_not_exist() {
                 assert_eq!(rule, "(hidden)", "the record tells");
             }
         }
+    }
+}
+
+#[test]
+fn hidden_prompts_and_resources_can_be_answered_as_if_there_were_none() {
+    let configuration = |default: &str| {
+        format!(
+            r#"{{"policies":{{"p":{{"version":"1","default":"allow","prompts":{{"default":"{default}","hide":["secret"]}},
+            "resources":{{"default":"{default}","hide":["file:///etc/*"]}}}}}},
+            "default_policy":"p","hidden_reply":"unknown_tool"}}"#
+        )
+    };
+    let prompt = r#"{"jsonrpc":"2.0","id":1,"method":"prompts/get","params":{"name":"secret","arguments":{"a":"1"}}}"#;
+    let resource = r#"{"jsonrpc":"2.0","id":1,"method":"resources/read","params":{"uri":"file:///etc/passwd"}}"#;
+    let completion = r#"{"jsonrpc":"2.0","id":1,"method":"completion/complete","params":{"ref":{"type":"ref/prompt","name":"secret"}}}"#;
+    for (body, sent, denied) in [
+        (
+            prompt,
+            Some(r#"{"jsonrpc":"2.0","id":1,"method":"prompts/get","params":{"name":"~~~~~~","arguments":{       }}}"#),
+            r#"Prompt \"secret\" is not permitted by policy"#,
+        ),
+        (
+            resource,
+            Some(r#"{"jsonrpc":"2.0","id":1,"method":"resources/read","params":{"uri":"file:///~~~/~~~~~~"}}"#),
+            r#"Resource \"file:///etc/passwd\" is not permitted by policy"#,
+        ),
+        (completion, None, r#"Prompt \"secret\" is not permitted by policy"#),
+    ] {
+        let fate = |default: &str| {
+            let (gate, mut store) = (gate(&configuration(default)), store());
+            let mut driver = Driver::new(&gate, &mut store, 0);
+            let fate = driver.request(&support::headers(&support::POST), &[body.as_bytes()], false);
+            assert_eq!(driver.exchange.record().unwrap().rule, "(hidden)", "the record tells");
+            match fate {
+                Fate::Forwarded(sent) => Ok(String::from_utf8(sent).unwrap()),
+                Fate::Replied(reply) => Err(String::from_utf8(reply.body).unwrap()),
+            }
+        };
+        let unknown = r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"Unknown prompt: secret"}}"#;
+        assert_eq!(fate("allow"), sent.map(str::to_owned).ok_or(unknown.to_owned()));
+        let message =
+            format!(r#"{{"jsonrpc":"2.0","id":1,"error":{{"code":403,"message":"[POLICY DENIED] {denied}"}}}}"#);
+        assert_eq!(fate("deny"), Err(message));
     }
 }
 

@@ -10,16 +10,16 @@ use support::{Driver, gate, store};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
-const HIDING: &str = r#"{"version":"1","default":"allow","hide":["hidden_*"]}"#;
+const HIDING: &str = r#"{"version":"1","default":"allow","hide":["hidden_*"],"prompts":{"hide":["hidden_*"]},
+    "resources":{"hide":["file:///hidden/*"]},"methods":{"deny":["sampling/*"]}}"#;
 const OPEN: &str = r#"{"version":"1","default":"allow"}"#;
-const LIST: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
 const CALL: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a"}}"#;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Stream {
     name: String,
-    /// `list`, `call` or `GET`.
+    /// `list` (of tools), `call`, `GET`, or the method of a list.
     request: String,
     #[serde(default = "ok")]
     status: String,
@@ -38,9 +38,12 @@ fn through(policy: &str, stream: &Stream, chunks: &[&[u8]]) -> String {
     let gate = gate(policy);
     let mut driver = Driver::new(&gate, &mut store, 0);
     match stream.request.as_str() {
-        "list" => drop(driver.post(LIST)),
         "call" => drop(driver.post(CALL)),
-        _ => drop(driver.request(&support::headers(&[(":method", "GET")]), &[], false)),
+        "GET" => drop(driver.request(&support::headers(&[(":method", "GET")]), &[], false)),
+        list => {
+            let method = if list == "list" { "tools/list" } else { list };
+            drop(driver.post(&format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}"}}"#)));
+        }
     }
     let out = driver.answer(&stream.status, stream.content_type.as_deref(), chunks);
     String::from_utf8(out).unwrap()
@@ -141,6 +144,37 @@ fn an_event_reaches_the_client_before_the_next_is_sent() {
         let step = driver.exchange.answer_chunk(event.as_bytes(), false);
         assert_eq!(step, mcp_policy::exchange::Step::Continue, "{event:?}");
     }
+}
+
+/// A request of the server, and what is on record of its fate.
+fn asked_of_the_client(policy: &str, request: &str) -> (String, Option<String>) {
+    let mut store = store();
+    let gate = gate(policy);
+    let mut driver = Driver::new(&gate, &mut store, 0);
+    drop(driver.request(&support::headers(&[(":method", "GET")]), &[], false));
+    let out = driver.answer("200", Some("text/event-stream"), &[format!("data: {request}\n\n").as_bytes()]);
+    let record = driver.exchange.record().and_then(|record| record.answer.clone());
+    (String::from_utf8(out).unwrap(), record)
+}
+
+#[test]
+fn a_refused_request_of_the_server_is_on_record() {
+    let request = r#"{"jsonrpc":"2.0","id":1,"method":"sampling/createMessage"}"#;
+    let event = format!("data: {request}\n\n");
+    let policy = |mode: &str| {
+        format!(r#"{{"version":"1","default":"allow","mode":"{mode}","methods":{{"deny":["sampling/*"]}}}}"#)
+    };
+    let what = r#"the server's request "sampling/createMessage", by /methods/deny/sampling~1*"#;
+    let (out, record) = asked_of_the_client(&policy("enforce"), request);
+    assert_eq!((out.as_str(), record), ("", Some(format!("not passed on: {what}"))));
+    let (out, record) = asked_of_the_client(&policy("shadow"), request);
+    assert_eq!((out, record), (event.clone(), Some(format!("passed on in shadow mode: {what}"))));
+    let only_ping = r#"{"version":"1","default":"allow","methods":{"default":"deny","allow":["ping"]}}"#;
+    let (out, record) = asked_of_the_client(only_ping, request);
+    let what = what.replace("/deny/sampling~1*", "/default");
+    assert_eq!((out.as_str(), record), ("", Some(format!("not passed on: {what}"))));
+    assert_eq!(asked_of_the_client(only_ping, &request.replace("sampling/createMessage", "ping")).1, None);
+    assert_eq!(asked_of_the_client(OPEN, request), (event, None));
 }
 
 /// Where headers are not held, a server may answer before it has seen a byte of the body.

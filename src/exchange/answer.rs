@@ -1,20 +1,23 @@
-//! The answer's side: hidden tools leave every list, and what could hide a list and cannot be read does
-//! not pass.
+//! The answer's side: what is hidden leaves every list, requests of the server that policy refuses are
+//! dropped, and what could hide a list and cannot be read does not pass.
 
 use super::request::Asked;
 use super::{Exchange, HeaderEdit, HeaderStep, Headers, Phase, Reading, Reply, Step};
-use crate::policy::Policy;
+use crate::policy::{Outcome, Policy};
+use crate::record::bounded;
 use crate::timestamp::Timestamp;
 use crate::wire::jsonrpc::INTERNAL_ERROR;
+use crate::wire::mcp::{Feature, List};
 use crate::wire::media_type::MediaType;
 use crate::wire::reply;
 use crate::wire::sse::{Decoder, Event, Verdict};
-use crate::wire::tool_list;
+use crate::wire::to_client::{self, Filter, Filtered, Unreadable};
+use std::fmt::Display;
 
 /// The largest JSON answer, and the largest event of a stream, that is read; a larger one is not passed.
 pub const MAX_ANSWER_BYTES: usize = 16 << 20;
 
-const NO_LIST: &str = "it holds no list of tools";
+const REFUSED: &str = "it is a request that is not permitted by policy";
 
 /// The body may change its size.
 const RESIZE: &[HeaderEdit] = &[HeaderEdit::Remove("content-length")];
@@ -47,8 +50,8 @@ pub(super) enum Answer {
     Pass,
     /// One JSON text.
     Whole {
-        /// It must hold a list.
-        wants_list: bool,
+        /// It must hold this list.
+        wanted: Option<List>,
     },
     /// An event stream.
     Events(Box<Decoder>, Progress),
@@ -94,18 +97,19 @@ impl Exchange {
         }
         // A legacy server answers 202 here and sends the list elsewhere; an error page holds no list.
         let is_accepted = status == 202;
-        let wants_list = self.asked.lists && !is_accepted && status < 400;
+        let list = self.asked.lists.filter(|_| !is_accepted);
+        let wanted = list.filter(|_| status < 400);
         let edits;
         (self.answer, edits) = match media_type {
             MediaType::EventStream => {
                 (Answer::Events(Box::new(Decoder::new(MAX_ANSWER_BYTES)), Progress::default()), RESIZE)
             }
-            MediaType::Other if self.asked.lists && !is_accepted => {
+            MediaType::Other if list.is_some() => {
                 (Answer::Substitute { reason: "it is neither JSON nor an event stream", sent: false }, SUBSTITUTE)
             }
-            MediaType::Absent if wants_list => (Answer::Whole { wants_list }, RELIST_UNTYPED),
+            MediaType::Absent if wanted.is_some() => (Answer::Whole { wanted }, RELIST_UNTYPED),
             MediaType::Json | MediaType::Absent | MediaType::Other => {
-                (Answer::Whole { wants_list }, if self.asked.lists { RELIST } else { RESIZE })
+                (Answer::Whole { wanted }, if self.asked.lists.is_some() { RELIST } else { RESIZE })
             }
         };
         HeaderStep { edits, step: Step::Continue }
@@ -134,15 +138,18 @@ impl Exchange {
 
     /// The answer is whole, by its end or by trailers.
     pub fn answer_whole(&mut self, body: &[u8]) -> Step {
-        let Answer::Whole { wants_list } = &self.answer else { return Step::Continue };
-        match self.asked.filter(body, *wants_list, self.gate.policy()) {
+        let Answer::Whole { wanted } = &self.answer else { return Step::Continue };
+        let mut notes = Vec::new();
+        let step = match self.asked.filter(body, *wanted, self.gate.policy(), &mut notes) {
             Ok(None) => Step::Continue,
             Ok(Some(replaced)) => Step::Replace(replaced),
             Err((reason, error)) => {
-                self.note(reason);
+                notes.push(withheld(reason));
                 Step::Replace(error)
             }
-        }
+        };
+        self.note_all(notes);
+        step
     }
 
     /// The next chunk of an event stream has come.
@@ -164,12 +171,12 @@ impl Exchange {
             Answer::Substitute { reason, sent } => {
                 let first = !std::mem::replace(sent, true);
                 let error = if first { asked.error(None, reason) } else { Vec::new() };
-                notes.extend(first.then_some(*reason));
+                notes.extend(first.then(|| withheld(reason)));
                 Step::Replace(error)
             }
             Answer::Pass | Answer::Whole { .. } => Step::Continue,
         };
-        notes.into_iter().for_each(|note| self.note(note));
+        self.note_all(notes);
         step
     }
 
@@ -181,26 +188,40 @@ impl Exchange {
     }
 
     fn note(&mut self, reason: &str) {
+        self.note_all(vec![withheld(reason)]);
+    }
+
+    /// The record keeps the first note. A stream of its own (GET) gets a record only for one.
+    fn note_all(&mut self, notes: Vec<String>) {
+        let Some(note) = notes.into_iter().next() else { return };
+        if self.record.is_none() && self.asked.is_bare {
+            self.record = Some(self.start_record(Timestamp::from_millis(self.judged_at)));
+        }
         if let Some(record) = &mut self.record {
-            record.answer.get_or_insert_with(|| format!("not passed on: {reason}"));
+            record.answer.get_or_insert(note);
         }
     }
 }
 
 impl Asked {
-    /// Takes hidden tools out of one JSON answer; `Err` has the reason and what to send instead.
+    /// Takes what is hidden out of one JSON answer; `Err` has the reason and what to send instead.
     fn filter(
         &self,
         body: &[u8],
-        wants_list: bool,
+        wanted: Option<List>,
         policy: &Policy,
+        notes: &mut Vec<String>,
     ) -> Result<Option<Vec<u8>>, (&'static str, Vec<u8>)> {
-        match tool_list::rewrite(body, &|tool| policy.visible(tool)) {
-            Ok(filtered) if wants_list && !filtered.has_list && !filtered.has_error => {
-                Err(self.fault(filtered.id, NO_LIST))
-            }
-            Ok(filtered) => Ok(self.restored(filtered.replaced, body)),
-            Err(_) if !wants_list && !could_be_json(body) => Ok(None),
+        match filter(body, policy, notes) {
+            // Its id is the server's own; the client waits for an answer under its own.
+            Ok(filtered) if filtered.is_refused => Err(self.fault(None, REFUSED)),
+            Ok(filtered) => match wanted {
+                Some(list) if !filtered.lists.contains(&list) && !filtered.has_error => {
+                    Err(self.fault(filtered.id, without(list)))
+                }
+                _ => Ok(self.restored(filtered.replaced, body)),
+            },
+            Err(_) if wanted.is_none() && !could_be_json(body) => Ok(None),
             Err(unreadable) => Err(self.fault(unreadable.id, unreadable.reason)),
         }
     }
@@ -210,15 +231,9 @@ impl Asked {
     }
 
     /// Judges one event by its data alone.
-    fn judge(
-        &self,
-        event: &Event<'_>,
-        policy: &Policy,
-        progress: &mut Progress,
-        notes: &mut Vec<&'static str>,
-    ) -> Verdict {
+    fn judge(&self, event: &Event<'_>, policy: &Policy, progress: &mut Progress, notes: &mut Vec<String>) -> Verdict {
         if event.oversized {
-            notes.push("an event is too large to be read");
+            notes.push(withheld("an event is too large to be read"));
             progress.withheld = true;
             return Verdict::Drop;
         }
@@ -226,16 +241,22 @@ impl Asked {
         let Some(data) = event.data.as_deref().filter(|data| !data.trim_ascii().is_empty()) else {
             return Verdict::Keep;
         };
-        let (id, reason) = match tool_list::rewrite(data, &|tool| policy.visible(tool)) {
-            Ok(filtered) if self.lists && filtered.has_result && !filtered.has_list => (filtered.id, NO_LIST),
-            Ok(filtered) => {
-                progress.answered |= (filtered.has_result || filtered.has_error) && filtered.id == self.id;
-                return self.restored(filtered.replaced, data).map_or(Verdict::Keep, Verdict::Replace);
+        let (id, reason) = match filter(data, policy, notes) {
+            Ok(filtered) if filtered.is_refused => {
+                progress.withheld |= filtered.has_result || filtered.has_error;
+                return Verdict::Drop;
             }
+            Ok(filtered) => match self.lists.filter(|list| filtered.has_result && !filtered.lists.contains(list)) {
+                Some(list) => (filtered.id, without(list)),
+                None => {
+                    progress.answered |= (filtered.has_result || filtered.has_error) && filtered.id == self.id;
+                    return self.restored(filtered.replaced, data).map_or(Verdict::Keep, Verdict::Replace);
+                }
+            },
             Err(_) if !matches!(event.kind, b"" | b"message") && !could_be_json(data) => return Verdict::Keep,
             Err(unreadable) => (unreadable.id, unreadable.reason),
         };
-        notes.push(reason);
+        notes.push(withheld(reason));
         if let Some(id) = id {
             progress.answered |= self.id.as_ref() == Some(&id);
             return Verdict::Replace(self.error(Some(&id), reason));
@@ -268,6 +289,36 @@ impl Asked {
     fn unreadable(&self, reason: &str) -> Reply {
         let status = if self.id.is_some() { 200 } else { 502 };
         Reply { status, headers: &[], body: self.error(None, reason), details: "mcp_answer_unreadable" }
+    }
+}
+
+/// What of one message may flow to the client under `policy`.
+fn filter(message: &[u8], policy: &Policy, notes: &mut Vec<String>) -> Result<Filtered, Unreadable> {
+    let visible = |feature: Feature, name: &str| policy.visible(feature, name);
+    let mut permits = |method: &str| {
+        let decision = policy.decide_server_request(method);
+        let what = format!("the server's request {}, by {}", reply::string(&bounded(method)), decision.rule);
+        match decision.outcome {
+            Outcome::Allowed => {}
+            Outcome::ShadowDenied => notes.push(format!("passed on in shadow mode: {what}")),
+            Outcome::Denied | Outcome::ApprovalRequired => notes.push(withheld(what)),
+        }
+        decision.outcome.goes_on()
+    };
+    let permits: Option<&mut dyn FnMut(&str) -> bool> = if policy.judges_methods() { Some(&mut permits) } else { None };
+    to_client::rewrite(message, Filter { visible: &visible, permits })
+}
+
+fn withheld(what: impl Display) -> String {
+    format!("not passed on: {what}")
+}
+
+fn without(list: List) -> &'static str {
+    match list {
+        List::Tools => "it holds no list of tools",
+        List::Prompts => "it holds no list of prompts",
+        List::Resources => "it holds no list of resources",
+        List::ResourceTemplates => "it holds no list of resource templates",
     }
 }
 

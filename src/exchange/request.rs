@@ -3,12 +3,12 @@
 use super::stand_in::StandIn;
 use super::{Exchange, HeaderEdit, HeaderStep, Headers, Phase, Reply, Step};
 use crate::config::HiddenReply;
-use crate::policy::{Decision, Outcome, Principal, Query, Store, rule};
+use crate::policy::{Decision, Outcome, Principal, Query, Store, Target, rule};
 use crate::record::{Record, arg_keys, bounded};
 use crate::timestamp::Timestamp;
 use crate::wire::json::{Raw, Reader};
-use crate::wire::jsonrpc::{self, INVALID_PARAMS, INVALID_REQUEST, Id, Malformed, PARSE_ERROR};
-use crate::wire::mcp::{self, Operation};
+use crate::wire::jsonrpc::{self, INVALID_PARAMS, INVALID_REQUEST, Id, Malformed, PARSE_ERROR, POLICY_DENIED};
+use crate::wire::mcp::{self, Feature, List, Named, Operation};
 use crate::wire::{media_type, reply};
 use std::rc::Rc;
 
@@ -34,11 +34,11 @@ pub(super) struct Head {
 pub(super) struct Asked {
     /// The raw id of a request.
     pub(super) id: Option<String>,
-    /// It was a `tools/list`.
-    pub(super) lists: bool,
+    /// It was a `tools/list` or its like.
+    pub(super) lists: Option<List>,
     /// It carried no message: GET, DELETE.
     pub(super) is_bare: bool,
-    /// The tool was hidden, and another name went in its place.
+    /// What it named was hidden, and another name went in its place.
     pub(super) stand_in: Option<StandIn>,
 }
 
@@ -55,6 +55,7 @@ impl Exchange {
             }
             Ok(()) => {
                 self.phase = Phase::Forwarded;
+                self.judged_at = now.millis();
                 self.asked.is_bare = true;
                 HeaderStep { edits: FORWARD, step: Step::Continue }
             }
@@ -161,59 +162,66 @@ impl Exchange {
         let mut record = self.start_record(now);
         record.method = Some(bounded(operation.method())).filter(|method| !method.is_empty());
         let mut asked = Asked { id: id.map(|id| id.as_str().to_owned()), ..Asked::default() };
-        match operation {
-            Operation::CallTool { name, name_token, arguments, meta } => {
-                record.tool = Some(bounded(name));
-                record.arg_keys = arguments.map(top_level_names).unwrap_or_default();
-                let Some(id) = id else {
-                    // A notification is never answered, and an upstream might still run it.
-                    record.refuse(rule::MALFORMED, "Invalid Request: tools/call needs an id");
-                    return self.answer(Reply::empty(202), record);
-                };
-                let principal =
-                    Principal { grant: Principal::ANONYMOUS.to_owned(), session: self.head.session.clone() };
-                let query = Query {
-                    principal: &principal,
-                    tool: name,
-                    arguments: *arguments,
-                    meta: *meta,
-                    now,
-                    facts: &self.headers,
-                };
-                let gate = Rc::clone(&self.gate);
-                let decision = gate.policy().decide(&query, store);
-                if decision.outcome.goes_on() {
-                    record.note(&decision);
-                    return self.forward(asked, record, now, Step::Continue);
-                }
-                record.note(&decision);
-                if decision.rule == rule::MALFORMED {
-                    let refusal = Refusal { status: 200, ..Refusal::bad_request(INVALID_REQUEST, decision.message) };
-                    return self.answer(refusal.reply(Some(id.as_str())), record);
-                }
-                if decision.rule != rule::HIDDEN || gate.settings.hidden_reply == HiddenReply::Policy {
-                    return self.deny(id, &decision.message, record);
-                }
-                // The record still says that the call was hidden; only the caller cannot tell.
-                let guess = gate.policy().decide_as_unknown(&query, store);
-                if !guess.outcome.goes_on() {
-                    return self.deny(id, &guess.message, record);
-                }
-                // With held or passed-on headers, `Mcp-Name` would contradict the other name.
-                let stand_in = (!self.head.names_tool).then(|| StandIn::of(body, name, *name_token, *arguments));
-                if let Some((stand_in, sent)) = stand_in.flatten() {
-                    asked.stand_in = Some(stand_in);
-                    return self.forward(asked, record, now, Step::Replace(sent));
-                }
-                let body = reply::error(Some(id.as_str()), INVALID_PARAMS, &format!("Unknown tool: {name}"));
-                self.answer(Reply { status: 200, headers: &[], body, details: "mcp_denied" }, record)
+        let named = match operation {
+            Operation::Use { named, .. } => Some(named),
+            Operation::List(list) => {
+                asked.lists = Some(*list);
+                None
             }
-            Operation::ListTools => {
-                asked.lists = true;
-                self.forward(asked, record, now, Step::Continue)
+            Operation::Other { .. } => None,
+            Operation::Response => return self.forward(asked, record, now, Step::Continue),
+        };
+        if let Some(named) = named {
+            record.tells(named);
+            if id.is_none() {
+                // A notification is never answered, and an upstream might still run it.
+                record.refuse(rule::MALFORMED, &format!("Invalid Request: {} needs an id", operation.method()));
+                return self.answer(Reply::empty(202), record);
             }
-            Operation::Other { .. } | Operation::Response => self.forward(asked, record, now, Step::Continue),
         }
+        let principal = Principal { grant: Principal::ANONYMOUS.to_owned(), session: self.head.session.clone() };
+        let query = Query {
+            principal: &principal,
+            method: operation.method(),
+            target: named.map(|named| Target { feature: named.feature, name: &named.name }),
+            arguments: named.and_then(|named| named.arguments),
+            meta: named.and_then(|named| named.meta),
+            now,
+            facts: &self.headers,
+        };
+        let gate = Rc::clone(&self.gate);
+        let decision = gate.policy().decide(&query, store);
+        record.note(&decision);
+        if decision.outcome.goes_on() {
+            return self.forward(asked, record, now, Step::Continue);
+        }
+        let Some(id) = id else { return self.answer(Reply::empty(202), record) };
+        if decision.rule == rule::MALFORMED {
+            let refusal = Refusal { status: 200, ..Refusal::bad_request(INVALID_REQUEST, decision.message) };
+            return self.answer(refusal.reply(Some(id.as_str())), record);
+        }
+        let is_hidden = decision.rule == rule::HIDDEN && gate.settings.hidden_reply == HiddenReply::UnknownTool;
+        let Some(named) = named.filter(|_| is_hidden) else {
+            return self.deny(id, operation, &decision.message, record);
+        };
+        // The record still says that it was hidden; only the caller cannot tell.
+        let guess = gate.policy().decide_as_unknown(&query, store);
+        if !guess.outcome.goes_on() {
+            return self.deny(id, operation, &guess.message, record);
+        }
+        // With held or passed-on headers, `Mcp-Name` would contradict the other name.
+        let stand_in = (!self.head.names_tool).then(|| StandIn::of(body, named));
+        if let Some((stand_in, sent)) = stand_in.flatten() {
+            asked.stand_in = Some(stand_in);
+            return self.forward(asked, record, now, Step::Replace(sent));
+        }
+        let unknown = match named.feature {
+            Feature::Tool => "Unknown tool",
+            Feature::Prompt => "Unknown prompt",
+            Feature::Resource => "Resource not found",
+        };
+        let body = reply::error(Some(id.as_str()), INVALID_PARAMS, &format!("{unknown}: {}", named.name));
+        self.answer(Reply { status: 200, headers: &[], body, details: "mcp_denied" }, record)
     }
 
     fn forward(&mut self, asked: Asked, record: Record, now: Timestamp, step: Step) -> Step {
@@ -224,8 +232,13 @@ impl Exchange {
         step
     }
 
-    fn deny(&mut self, id: Id<'_>, message: &str, record: Record) -> Step {
-        let body = reply::refused_call(id, &format!("{}{message}", self.gate.settings.deny_prefix));
+    fn deny(&mut self, id: Id<'_>, operation: &Operation<'_>, message: &str, record: Record) -> Step {
+        let text = format!("{}{message}", self.gate.settings.deny_prefix);
+        // Only the result of a call can say that it failed, in words that reach the model.
+        let body = match operation {
+            Operation::Use { method: "tools/call", .. } => reply::refused_call(id, &text),
+            _ => reply::error(Some(id.as_str()), POLICY_DENIED, &text),
+        };
         self.answer(Reply { status: 200, headers: &[], body, details: "mcp_denied" }, record)
     }
 
@@ -241,7 +254,7 @@ impl Exchange {
         Step::Reply(reply)
     }
 
-    fn start_record(&self, now: Timestamp) -> Record {
+    pub(super) fn start_record(&self, now: Timestamp) -> Record {
         let policy = self.gate.policy();
         Record {
             ts: now.to_string(),
@@ -250,6 +263,8 @@ impl Exchange {
             session: self.head.session.as_deref().map(bounded),
             method: None,
             tool: None,
+            prompt: None,
+            resource: None,
             policy: policy.name().to_owned(),
             policy_version: policy.version().to_owned(),
             outcome: Outcome::Allowed,
@@ -306,6 +321,16 @@ impl Reply {
 }
 
 impl Record {
+    fn tells(&mut self, named: &Named<'_>) {
+        let name = match named.feature {
+            Feature::Tool => &mut self.tool,
+            Feature::Prompt => &mut self.prompt,
+            Feature::Resource => &mut self.resource,
+        };
+        *name = Some(bounded(&named.name));
+        self.arg_keys = named.arguments.map(top_level_names).unwrap_or_default();
+    }
+
     fn note(&mut self, decision: &Decision<'_>) {
         self.outcome = decision.outcome;
         decision.rule.clone_into(&mut self.rule);

@@ -3,11 +3,13 @@
 use super::condition::Condition;
 use super::document::{self, Action, Default, Document};
 use super::limit::Limit;
+use super::methods::Methods;
 use super::path::Path;
 use super::pattern::Pattern;
 use super::problem::{Pointer, Problems};
 use super::rules::{self, List};
 use super::schedule::Schedule;
+use crate::wire::mcp::Feature;
 use crate::wire::value::Value;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -17,16 +19,25 @@ use std::collections::BTreeMap;
 pub struct Policy {
     name: String,
     version: String,
-    pub(super) default: Default,
-    pub(super) hide: Names<()>,
     pub(super) hide_unlisted: bool,
     pub(super) is_shadow: bool,
     pub(super) schedule: Option<Schedule>,
     pub(super) all_tools: Checks,
-    pub(super) tools: Names<Entry>,
+    tools: Section,
+    prompts: Section,
+    resources: Section,
+    pub(super) methods: Option<Methods>,
 }
 
-/// What applies to one tool.
+/// What applies to one feature of a server.
+#[derive(Debug)]
+pub(super) struct Section {
+    pub(super) default: Default,
+    pub(super) hide: Names<()>,
+    pub(super) entries: Names<Entry>,
+}
+
+/// What applies to one tool, prompt or resource.
 #[derive(Debug)]
 pub(super) struct Entry {
     /// `action: deny`: rule and message, where the author gave one.
@@ -59,6 +70,32 @@ pub(super) struct Rule {
     pub(super) message: String,
     pub(super) conditions: Vec<Condition>,
     pub(super) is_shadow: bool,
+}
+
+impl Section {
+    fn new(policy: &str, policy_at: &Pointer, document: document::Section) -> Self {
+        let entries = document.entries.into_iter();
+        Self {
+            default: document.default,
+            hide: Names::new(document.hide.into_iter().map(|pattern| (pattern, ()))),
+            entries: Names::new(entries.map(|(pattern, entry)| (pattern, Entry::new(policy, policy_at, entry)))),
+        }
+    }
+}
+
+impl Entry {
+    fn new(policy: &str, policy_at: &Pointer, document: document::Entry) -> Self {
+        // The place of a policy within a configuration is no part of its rules' names.
+        let at = document.at.within(policy_at);
+        let action = (at.child("action").as_str().to_owned(), document.reason);
+        let (deny, approval) = match document.action {
+            Action::Allow => (None, None),
+            Action::Deny => (Some(action), None),
+            Action::RequireApproval => (None, Some(action)),
+        };
+        let schedule = document.schedule.map(|schedule| (at.child("schedule").as_str().to_owned(), schedule));
+        Self { deny, approval, schedule, checks: Checks::new(policy, policy_at, document.checks) }
+    }
 }
 
 impl Checks {
@@ -110,7 +147,7 @@ pub(super) struct Names<T> {
 }
 
 impl<T> Names<T> {
-    fn new(entries: impl IntoIterator<Item = (Pattern, T)>) -> Self {
+    pub(super) fn new(entries: impl IntoIterator<Item = (Pattern, T)>) -> Self {
         let (mut exact, mut patterns) = (BTreeMap::new(), Vec::new());
         for (pattern, entry) in entries {
             if pattern.is_exact() {
@@ -138,28 +175,17 @@ impl Policy {
         let is_sound = found.is_empty();
         problems.append(found);
         let document = document.filter(|_| is_sound)?;
-        // The place of a policy within a configuration is no part of its rules' names.
-        let entries = document.tools.into_iter().map(|(pattern, entry)| {
-            let action = (entry.at.within(at).child("action").as_str().to_owned(), entry.reason);
-            let (deny, approval) = match entry.action {
-                Action::Allow => (None, None),
-                Action::Deny => (Some(action), None),
-                Action::RequireApproval => (None, Some(action)),
-            };
-            let schedule =
-                entry.schedule.map(|schedule| (entry.at.within(at).child("schedule").as_str().to_owned(), schedule));
-            (pattern, Entry { deny, approval, schedule, checks: Checks::new(name, at, entry.checks) })
-        });
         Some(Self {
             name: name.to_owned(),
             version: version_of(value),
-            default: document.default,
-            hide: Names::new(document.hide.into_iter().map(|pattern| (pattern, ()))),
             hide_unlisted: document.hide_unlisted,
             is_shadow: document.is_shadow,
             schedule: document.schedule,
             all_tools: Checks::new(name, at, document.all_tools),
-            tools: Names::new(entries),
+            tools: Section::new(name, at, document.tools),
+            prompts: Section::new(name, at, document.prompts),
+            resources: Section::new(name, at, document.resources),
+            methods: document.methods.map(|methods| Methods::new(at, methods)),
         })
     }
 
@@ -177,6 +203,14 @@ impl Policy {
             }
         };
         policy.ok_or(problems)
+    }
+
+    pub(super) fn section(&self, feature: Feature) -> &Section {
+        match feature {
+            Feature::Tool => &self.tools,
+            Feature::Prompt => &self.prompts,
+            Feature::Resource => &self.resources,
+        }
     }
 
     /// The name that its counters belong to.

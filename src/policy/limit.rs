@@ -8,6 +8,7 @@ use super::problem::Pointer;
 use super::query::Query;
 use super::store::Store;
 use super::window::Window;
+use crate::wire::mcp::Feature;
 use crate::wire::tree::Tree;
 use sha2::{Digest, Sha256};
 
@@ -83,7 +84,16 @@ impl Limit {
         for scope in &self.scope {
             match scope {
                 Scope::Grant => push_part(&mut key, &principal.grant),
-                Scope::Tool => push_part(&mut key, query.tool),
+                Scope::Tool => {
+                    let Some(target) = query.target else { continue };
+                    // A prompt may have a tool's name; no part begins with a letter.
+                    match target.feature {
+                        Feature::Tool => {}
+                        Feature::Prompt => key.push(b'p'),
+                        Feature::Resource => key.push(b'r'),
+                    }
+                    push_part(&mut key, target.name);
+                }
                 // A session is the client's word, so it only ever divides its own grant's count.
                 Scope::Session => {
                     push_part(&mut key, &principal.grant);
@@ -201,7 +211,7 @@ impl Reservation {
 mod tests {
     use super::super::counter::testing::one_more;
     use super::super::store::{MemoryStore, PutError, Unavailable, Version};
-    use super::super::{Decision, NoFacts, Outcome, Policy, Principal, rule};
+    use super::super::{Decision, NoFacts, Outcome, Policy, Principal, Target, rule};
     use super::*;
     use crate::timestamp::Timestamp;
 
@@ -215,11 +225,16 @@ mod tests {
 
     fn decide<'p>(policy: &'p Policy, seconds: u64, store: &mut dyn Store) -> Decision<'p> {
         let principal = Principal { grant: "g".into(), session: None };
-        let now = Timestamp::from_millis(seconds * 1000);
-        policy.decide(
-            &Query { principal: &principal, tool: "t", arguments: None, meta: None, now, facts: &NoFacts },
-            store,
-        )
+        let query = Query {
+            principal: &principal,
+            method: "tools/call",
+            target: Some(Target { feature: Feature::Tool, name: "t" }),
+            arguments: None,
+            meta: None,
+            now: Timestamp::from_millis(seconds * 1000),
+            facts: &NoFacts,
+        };
+        policy.decide(&query, store)
     }
 
     /// Another worker counts a hit between every read and write, so many times in all.

@@ -67,6 +67,11 @@ impl Path {
         matches!(self, Self::Args(_))
     }
 
+    /// Whether it is the URI of a resource.
+    pub(super) fn is_uri(&self) -> bool {
+        *self == Self::Uri
+    }
+
     /// Whether it leads into the call's `_meta`.
     pub(super) fn is_in_meta(&self) -> bool {
         matches!(self, Self::Meta(_))

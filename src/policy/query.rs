@@ -1,8 +1,9 @@
-//! The question: who calls what, when.
+//! The question: who asks for what, when.
 
 use super::facts::Facts;
 use crate::timestamp::Timestamp;
 use crate::wire::json::Raw;
+use crate::wire::mcp::Feature;
 
 /// Who calls. Made once a request, from what the proxy knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,13 +19,36 @@ impl Principal {
     pub const ANONYMOUS: &'static str = "anonymous";
 }
 
-/// One `tools/call` to judge.
+/// The one thing that a message is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Target<'a> {
+    /// What kind of thing; it chooses the section of the policy.
+    pub feature: Feature,
+    /// Its name or URI, unescaped.
+    pub name: &'a str,
+}
+
+impl Target<'_> {
+    /// How a message for the caller begins.
+    pub(super) fn subject(self) -> String {
+        let kind = match self.feature {
+            Feature::Tool => "Tool",
+            Feature::Prompt => "Prompt",
+            Feature::Resource => "Resource",
+        };
+        format!("{kind} \"{}\"", self.name)
+    }
+}
+
+/// One message of a client to judge.
 #[derive(Clone, Copy)]
 pub struct Query<'a> {
-    /// Who calls.
+    /// Who asks.
     pub principal: &'a Principal,
-    /// The tool's name, unescaped.
-    pub tool: &'a str,
+    /// The JSON-RPC method.
+    pub method: &'a str,
+    /// What it reaches; `None` where the method alone is judged.
+    pub target: Option<Target<'a>>,
     /// `params.arguments`, an object.
     pub arguments: Option<Raw<'a>>,
     /// `params._meta`.

@@ -15,6 +15,9 @@ pub const INVALID_REQUEST: i32 = -32600;
 pub const INVALID_PARAMS: i32 = -32602;
 /// A fault of ours, or of an answer that cannot be passed on.
 pub const INTERNAL_ERROR: i32 = -32603;
+/// Ours: policy refuses what was asked. JSON-RPC and MCP leave codes outside -32768 to -32000 to
+/// applications; no official client does anything on this one but tell its caller.
+pub const POLICY_DENIED: i32 = 403;
 
 const ENVELOPE: [&str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];
 

@@ -1,31 +1,110 @@
-//! Classify: [`Message`] → [`Operation`], reading only what the method needs (MCP, tools).
+//! Classify: [`Message`] → [`Operation`], reading only what the method needs (MCP: tools, prompts,
+//! resources, completion).
 
 use super::json::{Kind, Raw, Reader, Text};
 use super::jsonrpc::{Content, INVALID_PARAMS, INVALID_REQUEST, Malformed, Message};
 use super::members::{Members, folds_to};
 use std::borrow::Cow;
 
-/// The methods that are judged by more than their name.
-const JUDGED: [&str; 2] = ["tools/call", "tools/list"];
+/// The methods that name one thing; each is judged by what it names.
+const NAMING: [&str; 6] = [
+    "tools/call",
+    "prompts/get",
+    "resources/read",
+    "resources/subscribe",
+    "resources/unsubscribe",
+    "completion/complete",
+];
 /// Members of `params` that some method gives a meaning to.
-const PARAMS: [&str; 5] = ["name", "arguments", "_meta", "uri", "cursor"];
+const PARAMS: [&str; 6] = ["name", "arguments", "_meta", "uri", "cursor", "ref"];
+/// Members of `params.ref`.
+const REF: [&str; 3] = ["type", "name", "uri"];
+
+/// What a server offers by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Feature {
+    /// By `name`.
+    Tool,
+    /// By `name`.
+    Prompt,
+    /// By `uri`, or `uriTemplate` for many.
+    Resource,
+}
+
+/// A list in the result of the method that asks for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum List {
+    /// `tools/list`
+    Tools,
+    /// `prompts/list`
+    Prompts,
+    /// `resources/list`
+    Resources,
+    /// `resources/templates/list`
+    ResourceTemplates,
+}
+
+impl List {
+    /// Each of them.
+    pub const ALL: [Self; 4] = [Self::Tools, Self::Prompts, Self::Resources, Self::ResourceTemplates];
+
+    /// The method that asks for it.
+    #[must_use]
+    pub const fn method(self) -> &'static str {
+        match self {
+            Self::Tools => "tools/list",
+            Self::Prompts => "prompts/list",
+            Self::Resources => "resources/list",
+            Self::ResourceTemplates => "resources/templates/list",
+        }
+    }
+
+    /// The member of the result that holds it.
+    #[must_use]
+    pub const fn member(self) -> &'static str {
+        match self {
+            Self::Tools => "tools",
+            Self::Prompts => "prompts",
+            Self::Resources => "resources",
+            Self::ResourceTemplates => "resourceTemplates",
+        }
+    }
+
+    /// The member of an element that names what it describes.
+    #[must_use]
+    pub const fn name_member(self) -> &'static str {
+        match self {
+            Self::Tools | Self::Prompts => "name",
+            Self::Resources => "uri",
+            Self::ResourceTemplates => "uriTemplate",
+        }
+    }
+
+    /// What its elements describe.
+    #[must_use]
+    pub const fn feature(self) -> Feature {
+        match self {
+            Self::Tools => Feature::Tool,
+            Self::Prompts => Feature::Prompt,
+            Self::Resources | Self::ResourceTemplates => Feature::Resource,
+        }
+    }
+}
 
 /// What a client's message asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Operation<'a> {
-    /// `tools/call`
-    CallTool {
-        /// `params.name`, unescaped; compared code point for code point.
-        name: Cow<'a, str>,
-        /// `params.name` as it was written.
-        name_token: Raw<'a>,
-        /// `params.arguments`, an object; `null` counts as absent.
-        arguments: Option<Raw<'a>>,
-        /// `params._meta`.
-        meta: Option<Raw<'a>>,
+    /// `tools/call`, `prompts/get`, `resources/read`, `resources/subscribe`, `resources/unsubscribe` or
+    /// `completion/complete`: it names one thing.
+    Use {
+        /// Which of them.
+        method: &'static str,
+        /// What it names.
+        named: Named<'a>,
     },
-    /// `tools/list`
-    ListTools,
+    /// `tools/list` and its like.
+    List(List),
     /// Any other request or notification.
     Other {
         /// As sent.
@@ -35,13 +114,28 @@ pub enum Operation<'a> {
     Response,
 }
 
+/// The one thing that a message names, and what is said of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named<'a> {
+    /// What kind of thing.
+    pub feature: Feature,
+    /// Its name or URI, unescaped; compared code point for code point.
+    pub name: Cow<'a, str>,
+    /// The name as it was written, where it stands in `params` itself.
+    pub token: Option<Raw<'a>>,
+    /// `params.arguments` of a call or a prompt, an object; `null` counts as absent.
+    pub arguments: Option<Raw<'a>>,
+    /// `params._meta`.
+    pub meta: Option<Raw<'a>>,
+}
+
 impl Operation<'_> {
     /// The JSON-RPC method; empty for a response.
     #[must_use]
     pub fn method(&self) -> &str {
         match self {
-            Self::CallTool { .. } => "tools/call",
-            Self::ListTools => "tools/list",
+            Self::Use { method, .. } => method,
+            Self::List(list) => list.method(),
             Self::Other { method } => method,
             Self::Response => "",
         }
@@ -51,19 +145,19 @@ impl Operation<'_> {
 /// Tells what `message` asks for.
 ///
 /// # Errors
-/// [`INVALID_PARAMS`] when a `tools/call` names no tool or its arguments are no object,
-/// [`INVALID_REQUEST`] when `params`, `_meta` or the method's spelling is ambiguous.
+/// [`INVALID_PARAMS`] when a method that names something names nothing, or `arguments` are no object,
+/// [`INVALID_REQUEST`] when `params`, `_meta`, `ref` or the method's spelling is ambiguous.
 pub fn classify<'a>(message: Message<'a>) -> Result<Operation<'a>, Malformed<'a>> {
     let id = message.id;
     let ambiguous = |reason: String| Malformed::new(INVALID_REQUEST, format!("Invalid Request: {reason}"), id);
-    let invalid = |reason: &str| Malformed::new(INVALID_PARAMS, format!("Invalid params: {reason}"), id);
 
     let (method, params) = match message.content {
         Content::Call { method, params } => (method, params.unwrap_or_default()),
         Content::Response => return Ok(Operation::Response),
     };
-    if let Some(judged) = JUDGED.into_iter().find(|judged| method != *judged && folds_to(&method, judged)) {
-        return Err(ambiguous(format!("the method differs from `{judged}` only in case")));
+    let mut known = NAMING.into_iter().chain(List::ALL.map(List::method));
+    if let Some(known) = known.find(|known| method != *known && folds_to(&method, known)) {
+        return Err(ambiguous(format!("the method differs from `{known}` only in case")));
     }
     if let Some(name) = params.misspelt(&PARAMS) {
         return Err(ambiguous(format!("a member of `params` differs from `{name}` only in case")));
@@ -71,21 +165,77 @@ pub fn classify<'a>(message: Message<'a>) -> Result<Operation<'a>, Malformed<'a>
     if let Some(meta) = params.get("_meta") {
         check_meta(meta).map_err(ambiguous)?;
     }
-    match method.as_ref() {
-        "tools/call" => {
-            let no_name = || invalid("`name` must be a string that names a tool");
-            let name_token = params.get("name").ok_or_else(no_name)?;
-            let name = name_token.string().and_then(Text::decode).filter(|name| !name.contains('\0'));
-            let name = name.ok_or_else(no_name)?;
-            let arguments = params.get("arguments").filter(|raw| raw.kind() != Kind::Null);
-            if arguments.is_some_and(|raw| raw.kind() != Kind::Object) {
-                return Err(invalid("`arguments` must be an object"));
-            }
-            Ok(Operation::CallTool { name, name_token, arguments, meta: params.get("_meta") })
-        }
-        "tools/list" => Ok(Operation::ListTools),
-        _ => Ok(Operation::Other { method }),
+    if let Some(list) = List::ALL.into_iter().find(|list| method == list.method()) {
+        return Ok(Operation::List(list));
     }
+    let Some(method) = NAMING.into_iter().find(|naming| method == *naming) else {
+        return Ok(Operation::Other { method });
+    };
+    let named = Named::read(method, &params).map_err(|fault| match fault {
+        Fault::Ambiguous(reason) => ambiguous(reason),
+        Fault::Invalid(reason) => Malformed::new(INVALID_PARAMS, format!("Invalid params: {reason}"), id),
+    })?;
+    Ok(Operation::Use { method, named })
+}
+
+/// Why `params` name nothing that can be judged.
+enum Fault {
+    Ambiguous(String),
+    Invalid(&'static str),
+}
+
+impl<'a> Named<'a> {
+    fn read(method: &str, params: &Members<'a>) -> Result<Self, Fault> {
+        let (feature, name, token) = match method {
+            "tools/call" => in_params(params, Feature::Tool)?,
+            "prompts/get" => in_params(params, Feature::Prompt)?,
+            "completion/complete" => {
+                let (feature, name) = in_ref(params)?;
+                (feature, name, None)
+            }
+            _ => in_params(params, Feature::Resource)?,
+        };
+        // Elsewhere the member means nothing, so no rule may be satisfied by it.
+        let takes_arguments = matches!(method, "tools/call" | "prompts/get");
+        let arguments = params.get("arguments").filter(|raw| takes_arguments && raw.kind() != Kind::Null);
+        if arguments.is_some_and(|raw| raw.kind() != Kind::Object) {
+            return Err(Fault::Invalid("`arguments` must be an object"));
+        }
+        Ok(Self { feature, name, token, arguments, meta: params.get("_meta") })
+    }
+}
+
+/// The name that `members` give to a thing, and its place in them.
+fn in_params<'a>(members: &Members<'a>, feature: Feature) -> Result<(Feature, Cow<'a, str>, Option<Raw<'a>>), Fault> {
+    let (member, reason) = match feature {
+        Feature::Tool => ("name", "`name` must be a string that names a tool"),
+        Feature::Prompt => ("name", "`name` must be a string that names a prompt"),
+        Feature::Resource => ("uri", "`uri` must be a string that names a resource"),
+    };
+    let token = members.get(member).ok_or(Fault::Invalid(reason))?;
+    let name = token.string().and_then(Text::decode).filter(|name| !name.contains('\0'));
+    Ok((feature, name.ok_or(Fault::Invalid(reason))?, Some(token)))
+}
+
+/// What `params.ref` refers to (MCP, completion).
+fn in_ref<'a>(params: &Members<'a>) -> Result<(Feature, Cow<'a, str>), Fault> {
+    let reference = params.get("ref").filter(|raw| raw.kind() == Kind::Object);
+    let reference = reference.ok_or(Fault::Invalid("`ref` must be an object"))?;
+    let members = Members::read(&mut Reader::new(reference.as_str()))
+        .map_err(|error| Fault::Ambiguous(format!("`ref` is not JSON: {error}")))?;
+    if let Some(fault) = members.fault() {
+        return Err(Fault::Ambiguous(format!("`ref` {}", fault.reason())));
+    }
+    if let Some(name) = members.misspelt(&REF) {
+        return Err(Fault::Ambiguous(format!("a member of `ref` differs from `{name}` only in case")));
+    }
+    let is = |wanted: &str| members.get("type").and_then(Raw::string).is_some_and(|text| text.is(wanted));
+    let feature = match () {
+        () if is("ref/prompt") => Feature::Prompt,
+        () if is("ref/resource") => Feature::Resource,
+        () => return Err(Fault::Invalid("`ref.type` must be \"ref/prompt\" or \"ref/resource\"")),
+    };
+    in_params(&members, feature).map(|(feature, name, _)| (feature, name))
 }
 
 fn check_meta(meta: Raw<'_>) -> Result<(), String> {
@@ -108,9 +258,12 @@ mod tests {
         let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{params}}}"#);
         let message = parse(body.as_bytes()).map_err(|malformed| malformed.code)?;
         let operation = classify(message).map_err(|malformed| malformed.code)?;
-        if let Operation::CallTool { name, name_token, arguments, .. } = operation {
-            assert_eq!(body.get(name_token.span()), Some(name_token.as_str()));
-            return Ok(format!("call {name} {}", arguments.map_or("-", Raw::as_str)));
+        if let Operation::Use { method, named: Named { name, token, arguments, feature, .. } } = operation {
+            if let Some(token) = token {
+                assert_eq!(body.get(token.span()), Some(token.as_str()));
+            }
+            assert_eq!(feature == Feature::Tool, method == "tools/call");
+            return Ok(format!("{feature:?} {name} {}", arguments.map_or("-", Raw::as_str)).to_lowercase());
         }
         Ok(operation.method().to_owned())
     }
@@ -118,10 +271,10 @@ mod tests {
     #[test]
     fn tools_call_is_read_exactly() {
         for (params, expected) in [
-            (r#"{"name":"a","arguments":{"x":1}}"#, Ok(r#"call a {"x":1}"#)),
-            (r#"{"name":"a\u0062"}"#, Ok("call ab -")),
-            (r#"{"name":"a","arguments":null}"#, Ok("call a -")),
-            (r#"{"name":""}"#, Ok("call  -")),
+            (r#"{"name":"a","arguments":{"x":1}}"#, Ok(r#"tool a {"x":1}"#)),
+            (r#"{"name":"a\u0062"}"#, Ok("tool ab -")),
+            (r#"{"name":"a","arguments":null}"#, Ok("tool a -")),
+            (r#"{"name":""}"#, Ok("tool  -")),
             ("{}", Err(INVALID_PARAMS)),
             (r#"{"name":1}"#, Err(INVALID_PARAMS)),
             (r#"{"name":"\ud800"}"#, Err(INVALID_PARAMS)),
@@ -137,11 +290,41 @@ mod tests {
     }
 
     #[test]
+    fn prompts_and_resources_are_read_exactly() {
+        let completion = "completion/complete";
+        for (method, params, expected) in [
+            ("prompts/get", r#"{"name":"p","arguments":{"x":"1"}}"#, Ok(r#"prompt p {"x":"1"}"#)),
+            ("prompts/get", "{}", Err(INVALID_PARAMS)),
+            ("prompts/get", r#"{"name":["p"]}"#, Err(INVALID_PARAMS)),
+            ("prompts/get", r#"{"name":"p","Name":"q"}"#, Err(INVALID_REQUEST)),
+            ("resources/read", r#"{"uri":"file:\/\/\/a"}"#, Ok("resource file:///a -")),
+            ("resources/read", r#"{"name":"p"}"#, Err(INVALID_PARAMS)),
+            ("resources/read", r#"{"uri":null}"#, Err(INVALID_PARAMS)),
+            ("resources/read", r#"{"URI":"a"}"#, Err(INVALID_REQUEST)),
+            ("resources/subscribe", r#"{"uri":"a:b"}"#, Ok("resource a:b -")),
+            ("resources/unsubscribe", r#"{"uri":1}"#, Err(INVALID_PARAMS)),
+            (completion, r#"{"ref":{"type":"ref/prompt","name":"p"}}"#, Ok("prompt p -")),
+            (completion, r#"{"ref":{"type":"ref/resource","uri":"a:{b}"}}"#, Ok("resource a:{b} -")),
+            (completion, r#"{"ref":{"type":"ref/tool","name":"p"}}"#, Err(INVALID_PARAMS)),
+            (completion, r#"{"ref":{"type":"ref/prompt","uri":"p"}}"#, Err(INVALID_PARAMS)),
+            (completion, r#"{"ref":{"type":"ref/prompt","name":"p","type":"ref/resource"}}"#, Err(INVALID_REQUEST)),
+            (completion, r#"{"ref":{"type":"ref/prompt","name":"p","NAME":"q"}}"#, Err(INVALID_REQUEST)),
+            (completion, r#"{"ref":{"Type":"ref/prompt","name":"p"}}"#, Err(INVALID_REQUEST)),
+            (completion, r#"{"ref":"p"}"#, Err(INVALID_PARAMS)),
+            (completion, r#"{"Ref":{"type":"ref/prompt","name":"p"}}"#, Err(INVALID_REQUEST)),
+        ] {
+            assert_eq!(classified(method, params), expected.map(str::to_owned), "{method} {params}");
+        }
+    }
+
+    #[test]
     fn other_methods_are_told_by_their_exact_spelling() {
         for (method, expected) in [
             ("tools/list", Ok("tools/list")),
             ("tools/callx", Ok("tools/callx")),
+            ("resources/templates/list", Ok("resources/templates/list")),
             ("Tools/Call", Err(INVALID_REQUEST)),
+            ("prompts/GET", Err(INVALID_REQUEST)),
             ("tool\\u017f/list", Err(INVALID_REQUEST)),
         ] {
             assert_eq!(classified(method, "{}"), expected.map(str::to_owned), "{method}");

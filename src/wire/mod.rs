@@ -10,6 +10,6 @@ pub mod media_type;
 pub mod members;
 pub mod reply;
 pub mod sse;
-pub mod tool_list;
+pub mod to_client;
 pub mod tree;
 pub mod value;

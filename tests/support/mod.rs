@@ -32,6 +32,25 @@ pub fn headers(lines: &[(&str, &str)]) -> Headers {
     Headers::new(lines.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect())
 }
 
+/// A case's call as the JSON-RPC request that it is on the wire.
+pub fn message(call: &mcp_policy::cases::Call) -> serde_json::Value {
+    use mcp_policy::wire::mcp::Feature;
+    use serde_json::json;
+    let params = match (call.method(), call.target()) {
+        ("completion/complete", Some(target)) => {
+            let (kind, member) = match target.feature {
+                Feature::Resource => ("ref/resource", "uri"),
+                Feature::Tool | Feature::Prompt => ("ref/prompt", "name"),
+            };
+            json!({"ref": {"type": kind, member: target.name}, "argument": {"name": "a", "value": ""}})
+        }
+        (_, Some(target)) if target.feature == Feature::Resource => json!({"uri": target.name}),
+        (_, Some(target)) => json!({"name": target.name, "arguments": call.arguments}),
+        (_, None) => json!({}),
+    };
+    json!({"jsonrpc": "2.0", "id": 1, "method": call.method(), "params": params})
+}
+
 /// What every MCP client sends.
 pub const POST: [(&str, &str); 3] =
     [(":method", "POST"), ("content-type", "application/json"), ("accept", "application/json, text/event-stream")];

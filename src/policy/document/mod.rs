@@ -1,36 +1,39 @@
 //! The policy document exactly as written: [`Value`] → [`Document`], noting every problem on the way.
 
 use super::fields::Fields;
-use super::pattern::Pattern;
 use super::problem::{Pointer, Problems};
 mod limit;
+mod section;
 
 pub(super) use limit::{Amount, Limit, Scope};
+pub(super) use section::{Methods, Section};
 
 use super::rules::{List, Rule, read_rules};
 use super::schedule::Schedule;
+use crate::wire::mcp::Feature;
 use crate::wire::value::Value;
 
 /// A policy as its author wrote it.
 #[derive(Debug)]
 pub(super) struct Document {
-    pub(super) default: Default,
-    pub(super) hide: Vec<Pattern>,
     pub(super) hide_unlisted: bool,
     pub(super) is_shadow: bool,
     pub(super) schedule: Option<Schedule>,
     pub(super) all_tools: Checks,
-    pub(super) tools: Vec<(Pattern, Entry)>,
+    pub(super) tools: Section,
+    pub(super) prompts: Section,
+    pub(super) resources: Section,
+    pub(super) methods: Option<Methods>,
 }
 
-/// What happens to a tool without an entry.
+/// What happens to what has no entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Default {
     Allow,
     Deny,
 }
 
-/// What `tools` says of a name or pattern.
+/// What a section says of a name or pattern.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) action: Action,
@@ -68,24 +71,20 @@ impl Document {
         fields.string("description", problems);
         let is_shadow = read_shadow(&mut fields, problems);
         let schedule = Schedule::read(&mut fields, problems);
-        let default = read_default(&mut fields, problems);
-        let hide = read_hide(&mut fields, problems);
+        let default = section::read_default(&mut fields, problems);
+        if !fields.has("default") {
+            problems.add(at, "default is required");
+        }
+        let hide = section::read_patterns(&mut fields, "hide", section::name_of(Feature::Tool), problems);
         let hide_unlisted = fields.bool("hide_unlisted", problems).unwrap_or(false);
         let all_tools = read_all_tools(&mut fields, problems);
-        let tools = fields
-            .map("tools", problems)
-            .into_iter()
-            .filter_map(|(name, value, at)| {
-                if name.is_empty() {
-                    problems.add(&at, "tool name must not be empty");
-                } else if name == "*" {
-                    problems.add(&at, "\"*\" is not a tool name; put rules for every tool under all_tools");
-                }
-                Some((Pattern::new(name), Entry::read(name, value, &at, problems)?))
-            })
-            .collect();
+        let entries = section::read_entries(&mut fields, "tools", Feature::Tool, problems);
+        let tools = Section { default: default.unwrap_or(Default::Deny), hide, entries };
+        let prompts = Section::read(&mut fields, "prompts", Feature::Prompt, problems);
+        let resources = Section::read(&mut fields, "resources", Feature::Resource, problems);
+        let methods = Methods::read(&mut fields, problems);
         fields.finish(problems);
-        Some(Self { default, hide, hide_unlisted, is_shadow, schedule, all_tools, tools })
+        Some(Self { hide_unlisted, is_shadow, schedule, all_tools, tools, prompts, resources, methods })
     }
 }
 
@@ -95,31 +94,6 @@ fn read_version(fields: &mut Fields<'_>, problems: &mut Problems) {
         Some((Value::String(version), _)) if version == "1" => {}
         Some((other, at)) => problems.add(&at, format!("version must be \"1\", got {other}")),
     }
-}
-
-fn read_default(fields: &mut Fields<'_>, problems: &mut Problems) -> Default {
-    match fields.take("default") {
-        None => problems.add(fields.at(), "default is required"),
-        Some((Value::String(text), _)) if text == "allow" => return Default::Allow,
-        Some((Value::String(text), _)) if text == "deny" => {}
-        Some((other, at)) => problems.add(&at, format!("default must be \"allow\" or \"deny\", got {other}")),
-    }
-    Default::Deny
-}
-
-fn read_hide(fields: &mut Fields<'_>, problems: &mut Problems) -> Vec<Pattern> {
-    let mut hide: Vec<Pattern> = Vec::new();
-    for (value, at) in fields.list("hide", problems) {
-        match value {
-            Value::String(text) if text.trim().is_empty() => problems.add(&at, "entry must not be empty"),
-            Value::String(text) if hide.iter().any(|earlier| earlier.as_str() == text) => {
-                problems.add(&at, format!("duplicate entry {value}"));
-            }
-            Value::String(text) => hide.push(Pattern::new(text)),
-            other => problems.add(&at, format!("entry must be a tool name or pattern, got {other}")),
-        }
-    }
-    hide
 }
 
 fn read_all_tools(fields: &mut Fields<'_>, problems: &mut Problems) -> Checks {
@@ -159,7 +133,7 @@ impl Checks {
 }
 
 impl Entry {
-    fn read(name: &str, value: &Value, at: &Pointer, problems: &mut Problems) -> Option<Self> {
+    fn read(feature: Feature, name: &str, value: &Value, at: &Pointer, problems: &mut Problems) -> Option<Self> {
         let empty = Value::Object(Vec::new());
         let value = if *value == Value::Null { &empty } else { value };
         let mut fields = Fields::of(value, at, problems)?;
@@ -187,7 +161,8 @@ impl Entry {
             }
         }
         let schedule = Schedule::read(&mut fields, problems);
-        let checks = Checks::read(&mut fields, name, problems);
+        let mut checks = Checks::read(&mut fields, name, problems);
+        checks.belong_to(feature, problems);
         fields.finish(problems);
         Some(Self { action, reason, schedule, checks, at: at.clone() })
     }

@@ -1,0 +1,333 @@
+//! Filters what flows to a client, told by content, whoever asked and on whatever stream it travels.
+//!
+//! Takes out of every `result.tools`, `result.prompts`, `result.resources` and `result.resourceTemplates`
+//! what is not to be seen (MCP, `tools/list` and its like), and finds the requests that a server makes of
+//! its client (`sampling/createMessage`, `elicitation/create`, `roots/list`): on their own, or as
+//! `result.inputRequests` since 2026-07-28. Every other byte stays.
+//!
+//! What could be a list and cannot be read with certainty is [`Unreadable`]; the caller must not pass it.
+
+use super::json::{self, Kind, Raw, Reader, Text};
+use super::mcp::{Feature, List};
+use super::members::{Members, folds_to};
+use std::ops::Range;
+
+/// What may flow to the client.
+pub struct Filter<'f> {
+    /// Whether this may stand in a list.
+    pub visible: &'f dyn Fn(Feature, &str) -> bool,
+    /// Whether the server may make a request of this method; `None`: any.
+    pub permits: Option<&'f mut dyn FnMut(&str) -> bool>,
+}
+
+/// What a message turned out to be, and what became of it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Filtered {
+    /// The new bytes; `None` when nothing was taken out.
+    pub replaced: Option<Vec<u8>>,
+    /// The lists that it holds.
+    pub lists: Vec<List>,
+    /// It holds a `result`.
+    pub has_result: bool,
+    /// It holds an `error`.
+    pub has_error: bool,
+    /// How many elements of lists were taken out.
+    pub hidden: usize,
+    /// Nothing of it may pass: it was a request that is not permitted, or a batch of them.
+    pub is_refused: bool,
+    /// The raw id of the last message in it.
+    pub id: Option<String>,
+}
+
+/// A message that may hold a list, or asks for what is not permitted, and must not be passed on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable {
+    /// One clause, for the log and the caller.
+    pub reason: &'static str,
+    /// The raw id to answer under, where one was read.
+    pub id: Option<String>,
+}
+
+/// What stops the reading of one message.
+enum Stop {
+    NotJson,
+    Ambiguous(&'static str),
+}
+
+impl From<json::Error> for Stop {
+    fn from(_: json::Error) -> Self {
+        Self::NotJson
+    }
+}
+
+const DOUBLED: &str = "it has members whose names are equal or differ only in case";
+
+/// Removes every element of a list that is not visible, and every request of a batch that is not permitted.
+///
+/// # Errors
+/// When the bytes are not one strict JSON text, when two parsers could find different things in it, or when
+/// its result asks for what is not permitted.
+pub fn rewrite(message: &[u8], filter: Filter<'_>) -> Result<Filtered, Unreadable> {
+    let text = std::str::from_utf8(message).map_err(|_| Unreadable { reason: "it is not UTF-8", id: None })?;
+    let mut scan = Scan { filter, filtered: Filtered::default(), cuts: Vec::new() };
+    let mut reader = Reader::new(text);
+    let outcome = scan.messages(&mut reader).and_then(|()| reader.end().map_err(Stop::from));
+    let Scan { mut filtered, cuts, .. } = scan;
+    match outcome {
+        Ok(()) => {
+            filtered.replaced = (!cuts.is_empty()).then(|| without(message, &cuts));
+            Ok(filtered)
+        }
+        Err(Stop::NotJson) => Err(Unreadable { reason: "it is not JSON", id: None }),
+        Err(Stop::Ambiguous(reason)) => Err(Unreadable { reason, id: filtered.id }),
+    }
+}
+
+fn without(message: &[u8], cuts: &[Range<usize>]) -> Vec<u8> {
+    let mut kept = Vec::with_capacity(message.len());
+    let mut from = 0;
+    for cut in cuts {
+        kept.extend_from_slice(message.get(from..cut.start).unwrap_or_default());
+        from = cut.end;
+    }
+    kept.extend_from_slice(message.get(from..).unwrap_or_default());
+    kept
+}
+
+struct Scan<'f> {
+    filter: Filter<'f>,
+    filtered: Filtered,
+    /// Ascending byte ranges to leave out.
+    cuts: Vec<Range<usize>>,
+}
+
+impl Scan<'_> {
+    /// One message, or a batch of them: servers of old revisions may still answer in batches.
+    fn messages(&mut self, reader: &mut Reader<'_>) -> Result<(), Stop> {
+        match reader.kind()? {
+            Kind::Object => self.filtered.is_refused = !self.message(reader)?,
+            Kind::Array => {
+                let (mut kept, mut dropped) = (0, 0);
+                self.retain(reader, |scan, reader| {
+                    let keeps = match reader.kind()? {
+                        Kind::Object => scan.message(reader)?,
+                        _ => skip(reader).map(|()| true)?,
+                    };
+                    *(if keeps { &mut kept } else { &mut dropped }) += 1;
+                    Ok(keeps)
+                })?;
+                self.filtered.is_refused = kept == 0 && dropped > 0;
+            }
+            _ => skip(reader)?,
+        }
+        Ok(())
+    }
+
+    /// Reads one message; `false` when it is a request that is not permitted.
+    fn message(&mut self, reader: &mut Reader<'_>) -> Result<bool, Stop> {
+        let mut ambiguous = None;
+        let mut seen = Seen::default();
+        let mut request = Request::default();
+        reader.object::<Stop>(|reader, name| {
+            if seen.note(name, "result", &mut ambiguous) {
+                self.filtered.has_result = true;
+                if reader.kind()? == Kind::Object {
+                    return self.result(reader, &mut ambiguous);
+                }
+            }
+            let value = reader.value()?;
+            if self.filter.permits.is_some() {
+                request.note(name, value, &mut ambiguous);
+            }
+            if name.is("error") && value.kind() != Kind::Null {
+                self.filtered.has_error = true;
+            }
+            if name.is("id") && matches!(value.kind(), Kind::String | Kind::Number) {
+                self.filtered.id = Some(value.as_str().to_owned());
+            }
+            Ok(())
+        })?;
+        match ambiguous {
+            Some(reason) => Err(Stop::Ambiguous(reason)),
+            None => Ok(request.method().is_none_or(|method| self.permits(&method))),
+        }
+    }
+
+    fn permits(&mut self, method: &str) -> bool {
+        self.filter.permits.as_mut().is_none_or(|permits| permits(method))
+    }
+
+    fn result(&mut self, reader: &mut Reader<'_>, ambiguous: &mut Option<&'static str>) -> Result<(), Stop> {
+        let mut seen = List::ALL.map(|list| (list, Seen::default()));
+        let mut inputs = Seen::default();
+        reader.object::<Stop>(|reader, name| {
+            for (list, seen) in &mut seen {
+                if !seen.note(name, list.member(), ambiguous) {
+                    continue;
+                }
+                if reader.kind()? == Kind::Array {
+                    self.filtered.lists.push(*list);
+                    return self.list(*list, reader, ambiguous);
+                }
+                *ambiguous = Some(not_a_list(*list));
+            }
+            if self.filter.permits.is_some()
+                && inputs.note(name, "inputRequests", ambiguous)
+                && reader.kind()? == Kind::Object
+            {
+                return self.input_requests(reader, ambiguous);
+            }
+            skip(reader)
+        })
+    }
+
+    fn list(&mut self, list: List, reader: &mut Reader<'_>, ambiguous: &mut Option<&'static str>) -> Result<(), Stop> {
+        self.retain(reader, |scan, reader| {
+            let Some(name) = name_of(reader, list.name_member())? else {
+                *ambiguous = Some(without_name(list));
+                return Ok(true);
+            };
+            let is_visible = (scan.filter.visible)(list.feature(), &name);
+            scan.filtered.hidden += usize::from(!is_visible);
+            Ok(is_visible)
+        })
+    }
+
+    /// What the server asks of its client before it goes on (MCP 2026-07-28, multi-round-trip requests).
+    fn input_requests(&mut self, reader: &mut Reader<'_>, ambiguous: &mut Option<&'static str>) -> Result<(), Stop> {
+        reader.object::<Stop>(|reader, _| {
+            if reader.kind()? != Kind::Object {
+                return skip(reader);
+            }
+            let members = Members::read(reader)?;
+            if members.fault().is_some() || members.misspelt(&["method"]).is_some() {
+                *ambiguous = Some(DOUBLED);
+            }
+            let method = members.get("method").and_then(Raw::string).and_then(Text::decode);
+            if !method.is_none_or(|method| self.permits(&method)) {
+                *ambiguous = Some("it makes a request that is not permitted by policy");
+            }
+            Ok(())
+        })
+    }
+
+    /// Reads an array; the elements for which `keeps` says no are cut out, with a comma beside them.
+    fn retain<'a>(
+        &mut self,
+        reader: &mut Reader<'a>,
+        mut keeps: impl FnMut(&mut Self, &mut Reader<'a>) -> Result<bool, Stop>,
+    ) -> Result<(), Stop> {
+        // An element's slot runs from after the bracket or comma before it to before the one after it.
+        let mut kept_before = false;
+        let mut open_cut: Option<usize> = None;
+        reader.array::<Stop>(|reader| {
+            // INVARIANT: `array` stands right after the bracket or the comma here.
+            let start = reader.position();
+            // A first element that is cut takes the comma after it along.
+            if let Some(cut) = open_cut.take() {
+                self.cut(cut..start);
+            }
+            if keeps(self, reader)? {
+                kept_before = true;
+                return Ok(());
+            }
+            let end = reader.position_after_blanks();
+            if kept_before {
+                self.cut(start - 1..end);
+            } else {
+                self.cut(start..end);
+                open_cut = Some(end);
+            }
+            Ok(())
+        })
+    }
+
+    fn cut(&mut self, range: Range<usize>) {
+        // What was cut out of an element goes with it.
+        while self.cuts.last().is_some_and(|last| last.start > range.start) {
+            self.cuts.pop();
+        }
+        match self.cuts.last_mut() {
+            Some(last) if last.end == range.start => last.end = range.end,
+            _ => self.cuts.push(range),
+        }
+    }
+}
+
+/// What a message says of the request that it may be.
+#[derive(Default)]
+struct Request<'a> {
+    method: Option<Raw<'a>>,
+    methods: Seen,
+    has_id: bool,
+}
+
+impl<'a> Request<'a> {
+    fn note(&mut self, name: Text<'a>, value: Raw<'a>, ambiguous: &mut Option<&'static str>) {
+        if self.methods.note(name, "method", ambiguous) {
+            self.method = Some(value);
+        }
+        self.has_id |= name.decode().is_some_and(|name| folds_to(&name, "id"));
+    }
+
+    /// The method, of a request. A name that is no text is nobody's method.
+    fn method(&self) -> Option<std::borrow::Cow<'a, str>> {
+        self.method.filter(|_| self.has_id).and_then(Raw::string).and_then(Text::decode)
+    }
+}
+
+fn not_a_list(list: List) -> &'static str {
+    match list {
+        List::Tools => "it has `result.tools` that is not a list",
+        List::Prompts => "it has `result.prompts` that is not a list",
+        List::Resources => "it has `result.resources` that is not a list",
+        List::ResourceTemplates => "it has `result.resourceTemplates` that is not a list",
+    }
+}
+
+fn without_name(list: List) -> &'static str {
+    match list {
+        List::Tools => "it has a tool without one readable name",
+        List::Prompts => "it has a prompt without one readable name",
+        List::Resources => "it has a resource without one readable uri",
+        List::ResourceTemplates => "it has a resource template without one readable uriTemplate",
+    }
+}
+
+fn skip(reader: &mut Reader<'_>) -> Result<(), Stop> {
+    reader.value()?;
+    Ok(())
+}
+
+/// The name of what is described here, if exactly one can be read.
+fn name_of(reader: &mut Reader<'_>, member: &str) -> Result<Option<String>, Stop> {
+    if reader.kind()? != Kind::Object {
+        skip(reader)?;
+        return Ok(None);
+    }
+    let members = Members::read(reader)?;
+    let name = members.only(member).and_then(Raw::string).and_then(Text::decode);
+    Ok(name.map(std::borrow::Cow::into_owned))
+}
+
+/// Whether the member that matters has been seen, so that a second or a case variant is noticed.
+#[derive(Default)]
+struct Seen(bool);
+
+impl Seen {
+    /// Whether `name` is `wanted`, to some parser.
+    fn note(&mut self, name: Text<'_>, wanted: &str, ambiguous: &mut Option<&'static str>) -> bool {
+        let Some(name) = name.decode() else { return false };
+        if !folds_to(&name, wanted) {
+            return false;
+        }
+        if self.0 || name != wanted {
+            *ambiguous = Some(DOUBLED);
+        }
+        self.0 = true;
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests;
