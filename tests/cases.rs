@@ -240,6 +240,27 @@ fn a_call_whose_method_is_refused_is_answered_as_a_refused_call() {
 }
 
 #[test]
+fn listening_to_several_resources_spends_of_all_limits_or_of_none() {
+    let configuration = r#"{"version":"1","default":"allow","resources":{"items":{
+        "a:*":{"limits":[{"counter":"a","window":"day","max":3}]},"b:*":{"action":"deny"}}}}"#;
+    let (gate, mut store) = (gate(configuration), store());
+    let mut rule_for = |uris: &str| {
+        let body = format!(
+            r#"{{"jsonrpc":"2.0","id":1,"method":"subscriptions/listen","params":{{"notifications":{{"resourceSubscriptions":[{uris}]}}}}}}"#
+        );
+        let mut driver = Driver::new(&gate, &mut store, 0);
+        driver.request(&support::headers(&support::POST), &[body.as_bytes()], false);
+        driver.exchange.record().unwrap().rule.clone()
+    };
+    assert_eq!(rule_for(r#""a:1","a:2","b:1""#), "/resources/items/b:*/action");
+    assert_eq!(rule_for(r#""a:1","a:2","a:3","a:4""#), "/resources/items/a:*/limits/a");
+    assert_eq!(rule_for(r#""a:1","a:2""#), "");
+    assert_eq!(rule_for(r#""a:1""#), "");
+    assert_eq!(rule_for(r#""a:1""#), "/resources/items/a:*/limits/a");
+    assert_eq!(rule_for(""), "");
+}
+
+#[test]
 fn a_policy_in_shadow_mode_refuses_nothing_of_any_section() {
     let policy = r#"{"version":"1","default":"deny","mode":"shadow","prompts":{"hide":["*"]},
         "resources":{"default":"deny"},"methods":{"default":"deny","deny":["prompts/list"],

@@ -162,35 +162,39 @@ impl Exchange {
         let mut record = self.start_record(now);
         record.method = Some(bounded(operation.method())).filter(|method| !method.is_empty());
         let mut asked = Asked { id: id.map(|id| id.as_str().to_owned()), ..Asked::default() };
-        let named = match operation {
-            Operation::Use { named, .. } => Some(named),
-            Operation::List(list) => {
-                asked.lists = Some(*list);
-                None
+        let (mut named, mut meta, mut targets) = (None, None, Vec::new());
+        match operation {
+            Operation::Use { named: one, .. } => {
+                record.tells(one);
+                targets.push(Target { feature: one.feature, name: &one.name });
+                (named, meta) = (Some(one), one.meta);
             }
-            Operation::Other { .. } => None,
+            Operation::Listen { uris, meta: given } => {
+                targets.extend(uris.iter().map(|uri| Target { feature: Feature::Resource, name: uri }));
+                meta = *given;
+            }
+            Operation::List(list) => asked.lists = Some(*list),
+            Operation::Other { .. } => {}
             Operation::Response => return self.forward(asked, record, now, Step::Continue),
-        };
-        if let Some(named) = named {
-            record.tells(named);
-            if id.is_none() {
-                // A notification is never answered, and an upstream might still run it.
-                record.refuse(rule::MALFORMED, &format!("Invalid Request: {} needs an id", operation.method()));
-                return self.answer(Reply::empty(202), record);
-            }
+        }
+        if !targets.is_empty() && id.is_none() {
+            // A notification is never answered, and an upstream might still run it.
+            record.refuse(rule::MALFORMED, &format!("Invalid Request: {} needs an id", operation.method()));
+            return self.answer(Reply::empty(202), record);
         }
         let principal = Principal { grant: Principal::ANONYMOUS.to_owned(), session: self.head.session.clone() };
-        let query = Query {
+        let mut query = Query {
             principal: &principal,
             method: operation.method(),
-            target: named.map(|named| Target { feature: named.feature, name: &named.name }),
+            target: None,
             arguments: named.and_then(|named| named.arguments),
-            meta: named.and_then(|named| named.meta),
+            meta,
             now,
             facts: &self.headers,
         };
         let gate = Rc::clone(&self.gate);
-        let decision = gate.policy().decide(&query, store);
+        let decision;
+        (decision, query.target) = gate.policy().decide_all(&query, &targets, store);
         record.note(&decision);
         if decision.outcome.goes_on() {
             return self.forward(asked, record, now, Step::Continue);
@@ -201,7 +205,7 @@ impl Exchange {
             return self.answer(refusal.reply(Some(id.as_str())), record);
         }
         let is_hidden = decision.rule == rule::HIDDEN && gate.settings.hidden_reply == HiddenReply::UnknownTool;
-        let Some(named) = named.filter(|_| is_hidden) else {
+        let Some(target) = query.target.filter(|_| is_hidden) else {
             return self.deny(id, operation, &decision.message, record);
         };
         // The record still says that it was hidden; only the caller cannot tell.
@@ -210,17 +214,17 @@ impl Exchange {
             return self.deny(id, operation, &guess.message, record);
         }
         // With held or passed-on headers, `Mcp-Name` would contradict the other name.
-        let stand_in = (!self.head.names_tool).then(|| StandIn::of(body, named));
+        let stand_in = named.filter(|_| !self.head.names_tool).map(|named| StandIn::of(body, named));
         if let Some((stand_in, sent)) = stand_in.flatten() {
             asked.stand_in = Some(stand_in);
             return self.forward(asked, record, now, Step::Replace(sent));
         }
-        let unknown = match named.feature {
+        let unknown = match target.feature {
             Feature::Tool => "Unknown tool",
             Feature::Prompt => "Unknown prompt",
             Feature::Resource => "Resource not found",
         };
-        let body = reply::error(Some(id.as_str()), INVALID_PARAMS, &format!("{unknown}: {}", named.name));
+        let body = reply::error(Some(id.as_str()), INVALID_PARAMS, &format!("{unknown}: {}", target.name));
         self.answer(Reply { status: 200, headers: &[], body, details: "mcp_denied" }, record)
     }
 

@@ -2,7 +2,7 @@
 
 use super::compile::{Checks, Entry, Policy, Rule, Section};
 use super::condition::{Side, View, all_hold};
-use super::decision::{Decision, Finding, rule};
+use super::decision::{Decision, Finding, Outcome, rule};
 use super::document::Default;
 use super::limit::{Refusal, Reservation, reserve};
 use super::query::{Query, Target};
@@ -34,6 +34,35 @@ impl Policy {
             return self.refuse(finding, None);
         }
         self.decide_entry(section.entries.get(target.name), target, query, store)
+    }
+
+    /// Judges one message that reaches all of `targets`, in the place of the query's own: all must pass, or
+    /// nothing is spent. Also returns the one that decided.
+    pub fn decide_all<'t>(
+        &self,
+        query: &Query<'_>,
+        targets: &[Target<'t>],
+        store: &mut dyn Store,
+    ) -> (Decision<'_>, Option<Target<'t>>) {
+        let of = |target: Option<Target<'t>>, store: &mut dyn Store| self.decide(&Query { target, ..*query }, store);
+        let Some((first, rest)) = targets.split_first() else { return (of(None, store), None) };
+        let (mut whole, mut decisive) = (of(Some(*first), store), *first);
+        for target in rest {
+            if !whole.outcome.goes_on() {
+                break;
+            }
+            let mut next = of(Some(*target), store);
+            if !next.outcome.goes_on() {
+                std::mem::take(&mut whole.reservation).refund(store);
+            } else if whole.outcome == Outcome::ShadowDenied || next.outcome == Outcome::Allowed {
+                whole.reservation.join(next.reservation);
+                continue;
+            } else {
+                next.reservation.join(std::mem::take(&mut whole.reservation));
+            }
+            (whole, decisive) = (next, *target);
+        }
+        (whole, Some(decisive))
     }
 
     /// Judges a message that reaches what is hidden as if no server had such a thing and no rule named it:

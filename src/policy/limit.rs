@@ -199,6 +199,11 @@ impl Reservation {
         }
     }
 
+    /// Takes over what `other` holds.
+    pub(super) fn join(&mut self, other: Self) {
+        self.charges.extend(other.charges);
+    }
+
     /// Gives everything back, each to the window that it was taken from.
     pub fn refund(self, store: &mut dyn Store) {
         for charge in &self.charges {

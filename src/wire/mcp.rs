@@ -15,8 +15,12 @@ const NAMING: [&str; 6] = [
     "resources/unsubscribe",
     "completion/complete",
 ];
+/// Names any number of resources.
+const LISTEN: &str = "subscriptions/listen";
+/// How many resources one `subscriptions/listen` may name; each is judged.
+pub const MAX_SUBSCRIPTIONS: usize = 256;
 /// Members of `params` that some method gives a meaning to.
-const PARAMS: [&str; 6] = ["name", "arguments", "_meta", "uri", "cursor", "ref"];
+const PARAMS: [&str; 7] = ["name", "arguments", "_meta", "uri", "cursor", "ref", "notifications"];
 /// Members of `params.ref`.
 const REF: [&str; 3] = ["type", "name", "uri"];
 
@@ -103,6 +107,13 @@ pub enum Operation<'a> {
         /// What it names.
         named: Named<'a>,
     },
+    /// `subscriptions/listen` (2026-07-28), which takes the place of `resources/subscribe`.
+    Listen {
+        /// `params.notifications.resourceSubscriptions`, unescaped.
+        uris: Vec<Cow<'a, str>>,
+        /// `params._meta`.
+        meta: Option<Raw<'a>>,
+    },
     /// `tools/list` and its like.
     List(List),
     /// Any other request or notification.
@@ -135,6 +146,7 @@ impl Operation<'_> {
     pub fn method(&self) -> &str {
         match self {
             Self::Use { method, .. } => method,
+            Self::Listen { .. } => LISTEN,
             Self::List(list) => list.method(),
             Self::Other { method } => method,
             Self::Response => "",
@@ -155,7 +167,7 @@ pub fn classify<'a>(message: Message<'a>) -> Result<Operation<'a>, Malformed<'a>
         Content::Call { method, params } => (method, params.unwrap_or_default()),
         Content::Response => return Ok(Operation::Response),
     };
-    let mut known = NAMING.into_iter().chain(List::ALL.map(List::method));
+    let mut known = NAMING.into_iter().chain([LISTEN]).chain(List::ALL.map(List::method));
     if let Some(known) = known.find(|known| method != *known && folds_to(&method, known)) {
         return Err(ambiguous(format!("the method differs from `{known}` only in case")));
     }
@@ -168,13 +180,18 @@ pub fn classify<'a>(message: Message<'a>) -> Result<Operation<'a>, Malformed<'a>
     if let Some(list) = List::ALL.into_iter().find(|list| method == list.method()) {
         return Ok(Operation::List(list));
     }
+    let refused = |fault| match fault {
+        Fault::Ambiguous(reason) => ambiguous(reason),
+        Fault::Invalid(reason) => Malformed::new(INVALID_PARAMS, format!("Invalid params: {reason}"), id),
+    };
+    if method == LISTEN {
+        let uris = subscriptions(&params).map_err(refused)?;
+        return Ok(Operation::Listen { uris, meta: params.get("_meta") });
+    }
     let Some(method) = NAMING.into_iter().find(|naming| method == *naming) else {
         return Ok(Operation::Other { method });
     };
-    let named = Named::read(method, &params).map_err(|fault| match fault {
-        Fault::Ambiguous(reason) => ambiguous(reason),
-        Fault::Invalid(reason) => Malformed::new(INVALID_PARAMS, format!("Invalid params: {reason}"), id),
-    })?;
+    let named = Named::read(method, &params).map_err(refused)?;
     Ok(Operation::Use { method, named })
 }
 
@@ -219,16 +236,7 @@ fn in_params<'a>(members: &Members<'a>, feature: Feature) -> Result<(Feature, Co
 
 /// What `params.ref` refers to (MCP, completion).
 fn in_ref<'a>(params: &Members<'a>) -> Result<(Feature, Cow<'a, str>), Fault> {
-    let reference = params.get("ref").filter(|raw| raw.kind() == Kind::Object);
-    let reference = reference.ok_or(Fault::Invalid("`ref` must be an object"))?;
-    let members = Members::read(&mut Reader::new(reference.as_str()))
-        .map_err(|error| Fault::Ambiguous(format!("`ref` is not JSON: {error}")))?;
-    if let Some(fault) = members.fault() {
-        return Err(Fault::Ambiguous(format!("`ref` {}", fault.reason())));
-    }
-    if let Some(name) = members.misspelt(&REF) {
-        return Err(Fault::Ambiguous(format!("a member of `ref` differs from `{name}` only in case")));
-    }
+    let members = inner(params, "ref", &REF)?.ok_or(Fault::Invalid("`ref` must be an object"))?;
     let is = |wanted: &str| members.get("type").and_then(Raw::string).is_some_and(|text| text.is(wanted));
     let feature = match () {
         () if is("ref/prompt") => Feature::Prompt,
@@ -236,6 +244,50 @@ fn in_ref<'a>(params: &Members<'a>) -> Result<(Feature, Cow<'a, str>), Fault> {
         () => return Err(Fault::Invalid("`ref.type` must be \"ref/prompt\" or \"ref/resource\"")),
     };
     in_params(&members, feature).map(|(feature, name, _)| (feature, name))
+}
+
+/// The resources of a `subscriptions/listen`.
+fn subscriptions<'a>(params: &Members<'a>) -> Result<Vec<Cow<'a, str>>, Fault> {
+    let no_list = Fault::Invalid("`notifications.resourceSubscriptions` must be a list of at most 256 URIs");
+    let wanted = inner(params, "notifications", &["resourceSubscriptions"])?;
+    let Some(list) = wanted.and_then(|wanted| wanted.get("resourceSubscriptions")) else { return Ok(Vec::new()) };
+    let mut uris = Vec::new();
+    if list.kind() != Kind::Array {
+        return Err(no_list);
+    }
+    let read = Reader::new(list.as_str()).array::<super::json::Error>(|reader| {
+        uris.push(reader.value()?.string().and_then(Text::decode).filter(|uri| !uri.contains('\0')));
+        Ok(())
+    });
+    match uris.into_iter().collect() {
+        Some(uris) if read.is_ok() && Vec::len(&uris) <= MAX_SUBSCRIPTIONS => Ok(uris),
+        _ => Err(no_list),
+    }
+}
+
+/// The object that `params.NAME` is; `None` when it is absent. `protocol`: the members that matter.
+fn inner<'a>(
+    params: &Members<'a>,
+    name: &'static str,
+    protocol: &[&'static str],
+) -> Result<Option<Members<'a>>, Fault> {
+    let Some(object) = params.get(name) else { return Ok(None) };
+    if object.kind() != Kind::Object {
+        return Err(Fault::Invalid(if name == "ref" {
+            "`ref` must be an object"
+        } else {
+            "`notifications` must be an object"
+        }));
+    }
+    let members = Members::read(&mut Reader::new(object.as_str()))
+        .map_err(|error| Fault::Ambiguous(format!("`{name}` is not JSON: {error}")))?;
+    if let Some(fault) = members.fault() {
+        return Err(Fault::Ambiguous(format!("`{name}` {}", fault.reason())));
+    }
+    match members.misspelt(protocol) {
+        Some(member) => Err(Fault::Ambiguous(format!("a member of `{name}` differs from `{member}` only in case"))),
+        None => Ok(Some(members)),
+    }
 }
 
 fn check_meta(meta: Raw<'_>) -> Result<(), String> {
@@ -264,6 +316,9 @@ mod tests {
             }
             assert_eq!(feature == Feature::Tool, method == "tools/call");
             return Ok(format!("{feature:?} {name} {}", arguments.map_or("-", Raw::as_str)).to_lowercase());
+        }
+        if let Operation::Listen { uris, .. } = &operation {
+            return Ok(std::iter::once("listen").chain(uris.iter().map(AsRef::as_ref)).collect::<Vec<_>>().join(" "));
         }
         Ok(operation.method().to_owned())
     }
@@ -311,6 +366,17 @@ mod tests {
             (completion, r#"{"ref":{"type":"ref/prompt","name":"p","NAME":"q"}}"#, Err(INVALID_REQUEST)),
             (completion, r#"{"ref":{"Type":"ref/prompt","name":"p"}}"#, Err(INVALID_REQUEST)),
             (completion, r#"{"ref":"p"}"#, Err(INVALID_PARAMS)),
+            ("subscriptions/listen", "{}", Ok("listen")),
+            ("subscriptions/listen", r#"{"notifications":{"toolsListChanged":true}}"#, Ok("listen")),
+            (
+                "subscriptions/listen",
+                r#"{"notifications":{"resourceSubscriptions":["a:b","c\u003ad"]}}"#,
+                Ok("listen a:b c:d"),
+            ),
+            ("subscriptions/listen", r#"{"notifications":[]}"#, Err(INVALID_PARAMS)),
+            ("subscriptions/listen", r#"{"notifications":{"resourceSubscriptions":"a:b"}}"#, Err(INVALID_PARAMS)),
+            ("subscriptions/listen", r#"{"notifications":{"resourceSubscriptions":["a:b",1]}}"#, Err(INVALID_PARAMS)),
+            ("subscriptions/listen", r#"{"notifications":{"ResourceSubscriptions":["a:b"]}}"#, Err(INVALID_REQUEST)),
             (completion, r#"{"Ref":{"type":"ref/prompt","name":"p"}}"#, Err(INVALID_REQUEST)),
         ] {
             assert_eq!(classified(method, params), expected.map(str::to_owned), "{method} {params}");
