@@ -167,32 +167,32 @@ pub fn classify<'a>(message: Message<'a>) -> Result<Operation<'a>, Malformed<'a>
         Content::Call { method, params } => (method, params.unwrap_or_default()),
         Content::Response => return Ok(Operation::Response),
     };
-    let mut known = NAMING.into_iter().chain([LISTEN]).chain(List::ALL.map(List::method));
-    if let Some(known) = known.find(|known| method != *known && folds_to(&method, known)) {
-        return Err(ambiguous(format!("the method differs from `{known}` only in case")));
-    }
     if let Some(name) = params.misspelt(&PARAMS) {
         return Err(ambiguous(format!("a member of `params` differs from `{name}` only in case")));
     }
     if let Some(meta) = params.get("_meta") {
         check_meta(meta).map_err(ambiguous)?;
     }
-    if let Some(list) = List::ALL.into_iter().find(|list| method == list.method()) {
-        return Ok(Operation::List(list));
-    }
     let refused = |fault| match fault {
         Fault::Ambiguous(reason) => ambiguous(reason),
         Fault::Invalid(reason) => Malformed::new(INVALID_PARAMS, format!("Invalid params: {reason}"), id),
     };
+    if let Some(method) = NAMING.into_iter().find(|naming| method == *naming) {
+        let named = Named::read(method, &params).map_err(refused)?;
+        return Ok(Operation::Use { method, named });
+    }
+    if let Some(list) = List::ALL.into_iter().find(|list| method == list.method()) {
+        return Ok(Operation::List(list));
+    }
     if method == LISTEN {
         let uris = subscriptions(&params).map_err(refused)?;
         return Ok(Operation::Listen { uris, meta: params.get("_meta") });
     }
-    let Some(method) = NAMING.into_iter().find(|naming| method == *naming) else {
-        return Ok(Operation::Other { method });
-    };
-    let named = Named::read(method, &params).map_err(refused)?;
-    Ok(Operation::Use { method, named })
+    let mut known = NAMING.into_iter().chain([LISTEN]).chain(List::ALL.map(List::method));
+    match known.find(|known| folds_to(&method, known)) {
+        Some(known) => Err(ambiguous(format!("the method differs from `{known}` only in case"))),
+        None => Ok(Operation::Other { method }),
+    }
 }
 
 /// Why `params` name nothing that can be judged.
