@@ -29,6 +29,7 @@ mod lists;
 mod load;
 mod records;
 mod reload;
+mod sections;
 mod streams;
 mod support;
 mod unreadable;
