@@ -51,6 +51,9 @@ pub struct Record {
     /// From the decision to the end of the answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latency_ms: Option<u64>,
+    /// The limits got back what the call had reserved.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub rolled_back: bool,
     /// Why the upstream's answer, or a part of it, was not passed on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answer: Option<String>,

@@ -2,8 +2,8 @@
 //! not pass.
 
 use super::request::Asked;
-use super::{Exchange, HeaderEdit, HeaderStep, Headers, Phase, Reading, Reply, Step};
-use crate::policy::Policy;
+use super::{Exchange, HeaderEdit, HeaderStep, Headers, Phase, Reading, Reply, Step, Upstream};
+use crate::policy::{Policy, Store};
 use crate::timestamp::Timestamp;
 use crate::wire::jsonrpc::INTERNAL_ERROR;
 use crate::wire::media_type::MediaType;
@@ -61,6 +61,8 @@ pub(super) enum Answer {
 pub(super) struct Progress {
     /// The answer to the request was among it.
     answered: bool,
+    /// That answer was a JSON-RPC error.
+    has_error: bool,
     /// An event did not pass that may have been that answer.
     withheld: bool,
 }
@@ -135,7 +137,7 @@ impl Exchange {
     /// The answer is whole, by its end or by trailers.
     pub fn answer_whole(&mut self, body: &[u8]) -> Step {
         let Answer::Whole { wants_list } = &self.answer else { return Step::Continue };
-        match self.asked.filter(body, *wants_list, self.gate.policy()) {
+        match self.asked.filter(body, *wants_list, self.gate.policy(), &mut self.has_error) {
             Ok(None) => Step::Continue,
             Ok(Some(replaced)) => Step::Replace(replaced),
             Err((reason, error)) => {
@@ -159,6 +161,7 @@ impl Exchange {
                         out.get_or_insert_with(|| chunk.to_vec()).extend(rest);
                     }
                 }
+                self.has_error |= progress.has_error;
                 out.map_or(Step::Continue, Step::Replace)
             }
             Answer::Substitute { reason, sent } => {
@@ -173,10 +176,14 @@ impl Exchange {
         step
     }
 
-    /// The exchange is over; completes the record.
-    pub fn end(&mut self, now: Timestamp) {
-        if let (Phase::Forwarded, Some(record)) = (self.phase, &mut self.record) {
-            record.latency_ms = Some(now.millis().saturating_sub(self.judged_at));
+    /// The exchange is over; settles the call's limits and completes the record. `details` is the host's own
+    /// word on who answered (`%RESPONSE_CODE_DETAILS%`).
+    pub fn end(&mut self, details: &str, now: Timestamp, store: &mut dyn Store) {
+        let (Phase::Forwarded, Some(record)) = (self.phase, &mut self.record) else { return };
+        record.latency_ms = Some(now.millis().saturating_sub(self.judged_at));
+        if Upstream::of(record.upstream_status, details, self.has_error).gives_back() {
+            record.rolled_back = !self.reservation.is_empty();
+            std::mem::take(&mut self.reservation).refund(store);
         }
     }
 
@@ -194,12 +201,16 @@ impl Asked {
         body: &[u8],
         wants_list: bool,
         policy: &Policy,
+        has_error: &mut bool,
     ) -> Result<Option<Vec<u8>>, (&'static str, Vec<u8>)> {
         match tool_list::rewrite(body, &|tool| policy.visible(tool)) {
             Ok(filtered) if wants_list && !filtered.has_list && !filtered.has_error => {
                 Err(self.fault(filtered.id, NO_LIST))
             }
-            Ok(filtered) => Ok(self.restored(filtered.replaced, body)),
+            Ok(filtered) => {
+                *has_error |= filtered.has_error && filtered.id == self.id;
+                Ok(self.restored(filtered.replaced, body))
+            }
             Err(_) if !wants_list && !could_be_json(body) => Ok(None),
             Err(unreadable) => Err(self.fault(unreadable.id, unreadable.reason)),
         }
@@ -229,7 +240,9 @@ impl Asked {
         let (id, reason) = match tool_list::rewrite(data, &|tool| policy.visible(tool)) {
             Ok(filtered) if self.lists && filtered.has_result && !filtered.has_list => (filtered.id, NO_LIST),
             Ok(filtered) => {
-                progress.answered |= (filtered.has_result || filtered.has_error) && filtered.id == self.id;
+                let is_answer = (filtered.has_result || filtered.has_error) && filtered.id == self.id;
+                progress.answered |= is_answer;
+                progress.has_error |= is_answer && filtered.has_error;
                 return self.restored(filtered.replaced, data).map_or(Verdict::Keep, Verdict::Replace);
             }
             Err(_) if !matches!(event.kind, b"" | b"message") && !could_be_json(data) => return Verdict::Keep,

@@ -7,12 +7,16 @@
 mod answer;
 mod headers;
 mod request;
+mod settlement;
 mod stand_in;
 
 pub use answer::MAX_ANSWER_BYTES;
 pub use headers::{HeaderEdit, Headers};
 
+pub use settlement::Upstream;
+
 use crate::config::Gate;
+use crate::policy::Reservation;
 use crate::record::Record;
 use answer::Answer;
 use request::Asked;
@@ -79,6 +83,10 @@ pub struct Exchange {
     phase: Phase,
     asked: Asked,
     answer: Answer,
+    /// What the call holds of its limits until its end is known.
+    reservation: Reservation,
+    /// The answer to the call was a JSON-RPC error.
+    has_error: bool,
     record: Option<Record>,
     judged_at: u64,
 }
@@ -106,6 +114,8 @@ impl Exchange {
             phase: Phase::Judging,
             asked: Asked::default(),
             answer: Answer::default(),
+            reservation: Reservation::default(),
+            has_error: false,
             record: None,
             judged_at: 0,
         }

@@ -184,6 +184,7 @@ impl Exchange {
                 let decision = gate.policy().decide(&query, store);
                 if decision.outcome.goes_on() {
                     record.note(&decision);
+                    self.reservation = decision.reservation;
                     return self.forward(asked, record, now, Step::Continue);
                 }
                 record.note(&decision);
@@ -260,6 +261,7 @@ impl Exchange {
             latency_ms: None,
             answer: None,
             shadow_rule: None,
+            rolled_back: false,
         }
     }
 }

@@ -31,6 +31,7 @@ unsafe extern "C" {
         length: usize,
     ) -> u32;
     fn proxy_remove_header_map_value(kind: u32, key: *const u8, key_length: usize) -> u32;
+    fn proxy_get_property(path: *const u8, path_length: usize, data: *mut *mut u8, length: *mut usize) -> u32;
     fn proxy_set_property(path: *const u8, path_length: usize, data: *const u8, length: usize) -> u32;
     fn proxy_get_shared_data(
         key: *const u8,
@@ -152,6 +153,15 @@ pub(super) fn reply(reply: &Reply) -> Result<(), HostError> {
             -1,
         )
     })
+}
+
+/// A property of the stream, by its path with NUL between the parts; empty when it has none.
+pub(super) fn property(path: &str) -> Vec<u8> {
+    let (mut data, mut length) = (null_mut(), 0);
+    // SAFETY: as in `buffer`; the path is read during the call only.
+    let status = unsafe { proxy_get_property(path.as_ptr(), path.len(), &raw mut data, &raw mut length) };
+    // SAFETY: as in `buffer`.
+    if status == OK { unsafe { adopt(data, length) } } else { Vec::new() }
 }
 
 /// Sets the filter state `wasm.<name>` of this stream.

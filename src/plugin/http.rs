@@ -205,7 +205,8 @@ impl HttpContext for Http {
 
     fn on_log(&mut self) {
         let Some(exchange) = &mut self.exchange else { return };
-        exchange.end(host::now());
+        let details = host::property("response\0code_details");
+        exchange.end(&String::from_utf8_lossy(&details), host::now(), &mut SharedData);
         let Some(record) = exchange.record() else { return };
         if let Some(answer) = &record.answer {
             warn!("answer {answer}: {}", record.to_line());

@@ -189,6 +189,12 @@ impl Reservation {
         }
     }
 
+    /// Whether nothing was reserved.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.charges.is_empty()
+    }
+
     /// Gives everything back, each to the window that it was taken from.
     pub fn refund(self, store: &mut dyn Store) {
         for charge in &self.charges {

@@ -28,6 +28,7 @@ mod forwarding;
 mod lists;
 mod load;
 mod records;
+mod refunds;
 mod reload;
 mod streams;
 mod support;
