@@ -26,16 +26,13 @@ const RELIST: &[HeaderEdit] = &[
     HeaderEdit::Remove("content-digest"),
     HeaderEdit::Remove("repr-digest"),
 ];
-/// The same where the server gave no type: what passes is JSON.
-const RELIST_UNTYPED: &[HeaderEdit] = &[
-    HeaderEdit::Remove("content-length"),
-    HeaderEdit::Remove("etag"),
-    HeaderEdit::Set("content-type", "application/json"),
-];
-/// The body will be ours.
+/// The same where the body will be JSON whatever the server called it.
 const SUBSTITUTE: &[HeaderEdit] = &[
     HeaderEdit::Remove("content-length"),
     HeaderEdit::Remove("etag"),
+    HeaderEdit::Remove("digest"),
+    HeaderEdit::Remove("content-digest"),
+    HeaderEdit::Remove("repr-digest"),
     HeaderEdit::Set("content-type", "application/json"),
 ];
 
@@ -45,6 +42,8 @@ pub(super) enum Answer {
     /// It cannot carry a list.
     #[default]
     Pass,
+    /// Of no type that says how it is read: its first visible byte will tell.
+    Unlabelled,
     /// One JSON text.
     Whole {
         /// It must hold a list.
@@ -78,25 +77,20 @@ impl Exchange {
         if let Some(record) = &mut self.record {
             record.upstream_status = Some(status);
         }
-        if end_of_stream {
-            return HeaderStep::plain(Step::Continue);
-        }
         let media_type = MediaType::of_response(headers.first("content-type"));
-        // What no MCP client would take for a message may be anything on a GET: a page, a file.
-        if self.asked.is_bare && media_type == MediaType::Other {
-            return HeaderStep::plain(Step::Continue);
-        }
-        let encoding = headers.first("content-encoding").unwrap_or(b"identity");
-        if !encoding.trim_ascii().eq_ignore_ascii_case(b"identity") {
-            let reason = "it came encoded although it was asked for plain";
-            self.note(reason);
-            self.phase = Phase::Answered;
-            let reply = self.asked.unreadable(reason);
-            return HeaderStep::plain(Step::Reply(reply));
-        }
         // A legacy server answers 202 here and sends the list elsewhere; an error page holds no list.
         let is_accepted = status == 202;
         let wants_list = self.asked.lists && !is_accepted && status < 400;
+        if end_of_stream {
+            return if wants_list { self.reject(NO_LIST) } else { HeaderStep::plain(Step::Continue) };
+        }
+        let is_plain = match headers.only("content-encoding") {
+            Ok(encoding) => encoding.is_none_or(|value| value.trim_ascii().eq_ignore_ascii_case(b"identity")),
+            Err(()) => false,
+        };
+        if !is_plain {
+            return self.reject("it came encoded although it was asked for plain");
+        }
         let edits;
         (self.answer, edits) = match media_type {
             MediaType::EventStream => {
@@ -105,18 +99,46 @@ impl Exchange {
             MediaType::Other if self.asked.lists && !is_accepted => {
                 (Answer::Substitute { reason: "it is neither JSON nor an event stream", sent: false }, SUBSTITUTE)
             }
-            MediaType::Absent if wants_list => (Answer::Whole { wants_list }, RELIST_UNTYPED),
-            MediaType::Json | MediaType::Absent | MediaType::Other => {
-                (Answer::Whole { wants_list }, if self.asked.lists { RELIST } else { RESIZE })
-            }
+            MediaType::Absent if wants_list => (Answer::Whole { wants_list }, SUBSTITUTE),
+            MediaType::Json if self.asked.lists => (Answer::Whole { wants_list }, RELIST),
+            // Some clients read an event stream whatever its type, and a type may be wrong.
+            MediaType::Json | MediaType::Absent | MediaType::Other => (Answer::Unlabelled, RESIZE),
         };
         HeaderStep { edits, step: Step::Continue }
+    }
+
+    /// An answer that is not passed on at all.
+    fn reject(&mut self, reason: &'static str) -> HeaderStep {
+        self.note(reason);
+        self.phase = Phase::Answered;
+        HeaderStep::plain(Step::Reply(self.asked.unreadable(reason)))
+    }
+
+    /// The answer's first bytes have come, all of them held: tells how the rest is read. While they are but
+    /// blanks, more of them are needed.
+    pub fn answer_begins(&mut self, bytes: &[u8], end_of_stream: bool) {
+        let text = bytes.trim_ascii_start();
+        if !matches!(self.answer, Answer::Unlabelled) || text.is_empty() && !end_of_stream {
+            return;
+        }
+        // On a GET no client reads JSON in another encoding than UTF-8, and what is no text may be a file.
+        let is_json = match text.first() {
+            Some(b'{' | b'[') => true,
+            Some(first) => !self.asked.is_bare && !first.is_ascii_graphic(),
+            None => false,
+        };
+        self.answer = if is_json {
+            Answer::Whole { wants_list: false }
+        } else {
+            Answer::Events(Box::new(Decoder::new(MAX_ANSWER_BYTES)), Progress::default())
+        };
     }
 
     /// How the answer's body is to be reported.
     #[must_use]
     pub fn answer_reading(&self) -> Reading {
         match &self.answer {
+            Answer::Unlabelled => Reading::Beginning,
             Answer::Whole { .. } => Reading::Whole,
             Answer::Events(..) | Answer::Substitute { .. } => Reading::Chunks,
             Answer::Pass => Reading::Nothing,
@@ -170,7 +192,7 @@ impl Exchange {
                 notes.extend(first.then_some(*reason));
                 Step::Replace(error)
             }
-            Answer::Pass | Answer::Whole { .. } => Step::Continue,
+            Answer::Pass | Answer::Unlabelled | Answer::Whole { .. } => Step::Continue,
         };
         notes.into_iter().for_each(|note| self.note(note));
         step
@@ -228,8 +250,12 @@ impl Asked {
         progress: &mut Progress,
         notes: &mut Vec<&'static str>,
     ) -> Verdict {
-        if event.oversized {
-            notes.push("an event is too large to be read");
+        if event.oversized || event.ambiguous {
+            notes.push(if event.oversized {
+                "an event is too large to be read"
+            } else {
+                "an event has no single reading"
+            });
             progress.withheld = true;
             return Verdict::Drop;
         }

@@ -68,6 +68,8 @@ pub struct Reply {
 pub enum Reading {
     /// Not at all: let it pass.
     Nothing,
+    /// Held until its beginning tells: [`Exchange::answer_begins`], then ask again.
+    Beginning,
     /// Chunk by chunk, as it comes: [`Exchange::answer_chunk`].
     Chunks,
     /// Held until it is whole: [`Exchange::answer_grows`], then [`Exchange::answer_whole`].

@@ -4,7 +4,7 @@ use super::stand_in::StandIn;
 use super::{Exchange, HeaderEdit, HeaderStep, Headers, Phase, Reply, Step};
 use crate::config::HiddenReply;
 use crate::policy::{Decision, Outcome, Principal, Query, Store, rule};
-use crate::record::{Record, arg_keys, bounded};
+use crate::record::{ArgKeys, Record, bounded};
 use crate::timestamp::Timestamp;
 use crate::wire::json::{Raw, Reader};
 use crate::wire::jsonrpc::{self, INVALID_PARAMS, INVALID_REQUEST, Id, Malformed, PARSE_ERROR};
@@ -324,13 +324,12 @@ impl Record {
 
 /// Names of an object's members; what has no characters is left out.
 fn top_level_names(object: Raw<'_>) -> Vec<String> {
-    let mut names = Vec::new();
+    let mut names = ArgKeys::default();
     let read = Reader::new(object.as_str()).object::<crate::wire::json::Error>(|reader, name| {
-        names.extend(name.decode().map(|name| bounded(&name)));
+        if let Some(name) = name.decode() {
+            names.add(&name);
+        }
         reader.value().map(drop)
     });
-    if read.is_err() {
-        names.clear();
-    }
-    arg_keys(names)
+    if read.is_ok() { names.into_vec() } else { Vec::new() }
 }

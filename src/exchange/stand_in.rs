@@ -7,19 +7,25 @@
 use crate::wire::json::Raw;
 use crate::wire::reply;
 
-/// A character that the names of tools do not have (MCP 2025-11-25, tool names).
-const FILLER: u8 = b'~';
+/// Characters that the names of tools do not have (MCP 2025-11-25, tool names), and that JSON writes as they
+/// are.
+const FILLERS: &[u8] = b"~^!$%*+=|;";
+/// Shorter names could be met in an answer by chance.
+const MIN_NAME_BYTES: usize = 3;
 
 /// The name that went upstream and the one that the client used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct StandIn {
-    filler: Vec<u8>,
+    /// The name that went upstream is so many of these.
+    filler: u8,
+    length: usize,
     /// The client's name, escaped for JSON, without quotes.
     name: Vec<u8>,
 }
 
 impl StandIn {
-    /// The request to send instead of `body`, as long as it is; `None` when the name leaves no room.
+    /// The request to send instead of `body`, as long as it is; `None` when the name is too short, or when
+    /// the rest of the request has every filler: it might come back in the answer.
     pub(super) fn of(
         body: &[u8],
         name: &str,
@@ -28,30 +34,34 @@ impl StandIn {
     ) -> Option<(Self, Vec<u8>)> {
         let mut sent = body.to_vec();
         let inside = |token: Raw<'_>| token.span().start + 1..token.span().end - 1;
-        let filler = sent.get_mut(inside(name_token)).filter(|inside| !inside.is_empty())?;
-        filler.fill(FILLER);
-        let filler = filler.to_vec();
+        sent.get_mut(inside(name_token)).filter(|inside| inside.len() >= MIN_NAME_BYTES)?.fill(b' ');
         if let Some(arguments) = arguments {
             sent.get_mut(inside(arguments))?.fill(b' ');
         }
+        let filler = FILLERS.iter().copied().find(|filler| !sent.contains(filler))?;
+        let placed = sent.get_mut(inside(name_token))?;
+        placed.fill(filler);
+        let length = placed.len();
         let quoted = reply::string(name);
         let name = quoted.strip_prefix('"')?.strip_suffix('"')?.as_bytes().to_vec();
-        Some((Self { filler, name }, sent))
+        Some((Self { filler, length, name }, sent))
     }
 
     /// `answer` with the client's name in its place; `None` when it does not hold the other.
     pub(super) fn restore(&self, answer: &[u8]) -> Option<Vec<u8>> {
         let mut restored = Vec::with_capacity(answer.len());
         let (mut rest, mut found) = (answer, false);
-        while !rest.is_empty() {
-            if let Some(after) = rest.strip_prefix(self.filler.as_slice()) {
-                restored.extend_from_slice(&self.name);
-                (rest, found) = (after, true);
-            } else if let Some((first, after)) = rest.split_first() {
-                restored.push(*first);
-                rest = after;
-            }
+        while let Some(start) = rest.iter().position(|byte| *byte == self.filler) {
+            let (before, run) = rest.split_at_checked(start)?;
+            let length = run.iter().position(|byte| *byte != self.filler).unwrap_or(run.len());
+            let (run, after) = run.split_at_checked(length)?;
+            restored.extend_from_slice(before);
+            let is_name = length == self.length;
+            restored.extend_from_slice(if is_name { &self.name } else { run });
+            found |= is_name;
+            rest = after;
         }
+        restored.extend_from_slice(rest);
         found.then_some(restored)
     }
 }
@@ -74,5 +84,24 @@ mod tests {
         let answer = stand_in.restore(br#"{"text":"Tool ~~~~~~~~~~ not found"}"#);
         assert_eq!(answer, Some(br#"{"text":"Tool ab\"c not found"}"#.to_vec()));
         assert_eq!(stand_in.restore(b"not found"), None);
+        assert_eq!(stand_in.restore(b"~~~~~~~~~~~ and ~"), None);
+    }
+
+    #[test]
+    fn nothing_else_of_the_request_can_be_taken_for_the_name() {
+        let stand_in = |id: &str, name: &str| {
+            let body = format!(r#"{{"jsonrpc":"2.0","id":"{id}","method":"tools/call","params":{{"name":"{name}"}}}}"#);
+            let operation = mcp::classify(jsonrpc::parse(body.as_bytes()).unwrap()).unwrap();
+            let mcp::Operation::CallTool { name, name_token, .. } = operation else { panic!("a call") };
+            let (stand_in, sent) = StandIn::of(body.as_bytes(), &name, name_token, None)?;
+            // A server that sends back all it got.
+            let answer = stand_in.restore(&sent).unwrap();
+            assert_eq!(answer, body.as_bytes());
+            Some(())
+        };
+        assert!(stand_in("~~~~~~", "secret").is_some());
+        assert!(stand_in("~^!$%*+=|", "secret").is_some());
+        assert_eq!(stand_in("~^!$%*+=|;", "secret"), None);
+        assert_eq!(stand_in("1", "ab"), None);
     }
 }

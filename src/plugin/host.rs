@@ -58,8 +58,8 @@ unsafe extern "C" {
 pub(super) struct HostError(u32);
 
 impl HostError {
-    /// No configuration was ever accepted, so there is nothing to judge by.
-    pub(super) const NO_GATE: Self = Self(u32::MAX);
+    /// There is nothing to judge by, or no way to do what was decided.
+    pub(super) const IMPOSSIBLE: Self = Self(u32::MAX);
 }
 
 fn check(status: u32) -> Result<(), HostError> {

@@ -10,6 +10,9 @@ const JUDGED: [&str; 2] = ["tools/call", "tools/list"];
 /// Members of `params` that some method gives a meaning to.
 const PARAMS: [&str; 5] = ["name", "arguments", "_meta", "uri", "cursor"];
 
+/// How long a tool's name may be, in bytes; the specification recommends 128. It bounds the matching of patterns.
+pub const MAX_NAME_BYTES: usize = 1024;
+
 /// What a client's message asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Operation<'a> {
@@ -75,7 +78,8 @@ pub fn classify<'a>(message: Message<'a>) -> Result<Operation<'a>, Malformed<'a>
         "tools/call" => {
             let no_name = || invalid("`name` must be a string that names a tool");
             let name_token = params.get("name").ok_or_else(no_name)?;
-            let name = name_token.string().and_then(Text::decode).filter(|name| !name.contains('\0'));
+            let is_name = |name: &Cow<'_, str>| !name.contains('\0') && name.len() <= MAX_NAME_BYTES;
+            let name = name_token.string().and_then(Text::decode).filter(is_name);
             let name = name.ok_or_else(no_name)?;
             let arguments = params.get("arguments").filter(|raw| raw.kind() != Kind::Null);
             if arguments.is_some_and(|raw| raw.kind() != Kind::Object) {

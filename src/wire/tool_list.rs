@@ -3,8 +3,8 @@
 //!
 //! What could be a list and cannot be read with certainty is [`Unreadable`]; the caller must not pass it.
 
-use super::json::{self, Kind, Raw, Reader, Text};
-use super::members::{Members, folds_to};
+use super::json::{self, Kind, Reader, Text};
+use super::members::folds_to;
 use std::ops::Range;
 
 /// What a message turned out to be, and what became of it.
@@ -185,9 +185,16 @@ fn tool_name(reader: &mut Reader<'_>) -> Result<Option<String>, Stop> {
         skip(reader)?;
         return Ok(None);
     }
-    let members = Members::read(reader)?;
-    let name = members.only("name").and_then(Raw::string).and_then(Text::decode);
-    Ok(name.map(std::borrow::Cow::into_owned))
+    let (mut seen, mut ambiguous, mut name) = (Seen::default(), None, None);
+    reader.object::<Stop>(|reader, member| {
+        let role = seen.note(member, "name", &mut ambiguous);
+        let value = reader.value()?;
+        if let Role::This = role {
+            name = value.string().and_then(Text::decode).map(std::borrow::Cow::into_owned);
+        }
+        Ok(())
+    })?;
+    Ok(name.filter(|_| ambiguous.is_none()))
 }
 
 enum Role {
@@ -282,6 +289,16 @@ mod tests {
         ] {
             assert!(rewritten(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_tool_is_read_to_its_end_however_many_members_it_has() {
+        let fillers: Vec<String> = (0..100).map(|index| format!("\"m{index}\":0")).collect();
+        let list = |tool: &str| format!("{{\"result\":{{\"tools\":[{tool}]}}}}");
+        let honest = list(&format!("{{{},\"name\":\"a\"}}", fillers.join(",")));
+        assert_eq!(rewritten(&honest), Ok(honest.clone()));
+        let doubled = list(&format!("{{\"name\":\"a\",{},\"name\":\"h\"}}", fillers.join(",")));
+        assert!(rewritten(&doubled).is_err());
     }
 
     #[test]

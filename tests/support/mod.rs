@@ -87,11 +87,21 @@ impl<'s> Driver<'s> {
             return reply.body;
         }
         let may_change = step.edits.contains(&HeaderEdit::Remove("content-length"));
-        let (mut held, mut out) = (Vec::new(), Vec::new());
+        let (mut held, mut begun, mut out) = (Vec::new(), Vec::new(), Vec::new());
         for (index, chunk) in chunks.iter().enumerate() {
             let end = index + 1 == chunks.len();
+            if self.exchange.answer_reading() == Reading::Beginning {
+                held.extend_from_slice(chunk);
+                self.exchange.answer_begins(&held, end);
+                if self.exchange.answer_reading() != Reading::Beginning {
+                    begun = std::mem::take(&mut held);
+                }
+            }
+            let chunk = if begun.is_empty() { chunk.to_vec() } else { std::mem::take(&mut begun) };
+            let chunk = &chunk.as_slice();
             let step = match self.exchange.answer_reading() {
                 Reading::Nothing => Step::Continue,
+                Reading::Beginning => Step::Wait,
                 Reading::Chunks => self.exchange.answer_chunk(chunk, end),
                 Reading::Whole => {
                     held.extend_from_slice(chunk);
