@@ -213,21 +213,23 @@ fn ask(gate: &Rc<Gate>, store: &mut MemoryStore, tool: &str, content_type: &str)
 
 #[test]
 fn a_hidden_tool_can_be_answered_as_one_that_does_not_exist() {
-    let configuration = |default: &str| {
+    let configuration = |default: &str, entry: &str| {
         format!(
-            r#"{{"policies":{{"p":{{"version":"1","default":"{default}","hide":["secret"],"tools":{{"secret":{{}}}},
+            r#"{{"policies":{{"p":{{"version":"1","default":"{default}","hide":["secret"],"tools":{{"secret":{{}},{entry}}},
             "all_tools":{{"limits":[{{"counter":"c","window":"hour","max":2}}]}}}}}},
             "default_policy":"p","hidden_reply":"unknown_tool"}}"#
         )
     };
-    for default in ["allow", "deny"] {
+    // What a pattern says of both names, it says of both.
+    let entries = [r#""other":{}"#, r#""*e*":{}"#, r#""*e*":{"action":"deny"}"#, r#""*e*":{"rate_limit":"1/hour"}"#];
+    for (default, entry) in ["allow", "deny"].into_iter().flat_map(|default| entries.map(|entry| (default, entry))) {
         for content_type in ["application/json", "text/event-stream"] {
-            let gate = gate(&configuration(default));
+            let gate = gate(&configuration(default, entry));
             let (mut one, mut other) = (store(), store());
             for round in 0..3 {
                 let (hidden, rule) = ask(&gate, &mut one, "secret", content_type);
-                let (unknown, _) = ask(&gate, &mut other, "nosuch", content_type);
-                assert_eq!(hidden, unknown, "default {default}, {content_type}, call {round}");
+                let (unknown, _) = ask(&gate, &mut other, "unseen", content_type);
+                assert_eq!(hidden, unknown, "default {default}, {entry}, {content_type}, call {round}");
                 assert_eq!(rule, "(hidden)", "the record tells");
             }
         }

@@ -14,8 +14,10 @@ const ISTIO: &str = include_str!("../envoy/istio-wasmplugin.yaml");
 const ENVOY_GATEWAY: &str = include_str!("../envoy/envoy-gateway.yaml");
 const POLICY: &str = include_str!("../policies/reference-server.json");
 
+/// The first document of a file.
 fn yaml(text: &str) -> Value {
-    serde_saphyr::from_str(text).expect("YAML")
+    let documents: Vec<Value> = serde_saphyr::from_multiple(text).expect("YAML");
+    documents.into_iter().next().expect("a document")
 }
 
 /// The plugin's gate, as the platform would load it from `configuration`.

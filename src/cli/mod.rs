@@ -8,6 +8,8 @@ mod test;
 mod validate;
 
 use clap::{Args, Parser, Subcommand};
+use mcp_policy::config::Gate;
+use mcp_policy::policy::Policy;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -85,13 +87,13 @@ fn render_envoy(arguments: &EnvoyArguments) -> ExitCode {
         Ok(text) => text,
         Err(code) => return code,
     };
-    let configuration = if is_policy { render::configuration(&text) } else { text.clone() };
     // What is rendered is valid, or is not rendered.
-    if let Err(problems) =
-        mcp_policy::config::Gate::load(if is_policy { text.as_bytes() } else { configuration.as_bytes() })
-    {
+    let checked =
+        if is_policy { Policy::load("default", &text).map(drop) } else { Gate::load(text.as_bytes()).map(drop) };
+    if let Err(problems) = checked {
         return validate::report(path, &problems);
     }
+    let configuration = if is_policy { render::configuration(&text) } else { text };
     let options = render::parse_upstream(&arguments.upstream).map(|upstream| render::Envoy {
         configuration: &configuration,
         port: arguments.port,

@@ -125,8 +125,12 @@ impl<T> Names<T> {
 
     /// The one entry that applies to `name`.
     pub(super) fn get(&self, name: &str) -> Option<&T> {
-        let pattern = || self.patterns.iter().find(|(pattern, _)| pattern.matches(name));
-        self.exact.get(name).or_else(|| pattern().map(|(_, entry)| entry))
+        self.exact.get(name).or_else(|| self.get_pattern(name))
+    }
+
+    /// The entry of the pattern that would apply to `name` if none were written for it alone.
+    pub(super) fn get_pattern(&self, name: &str) -> Option<&T> {
+        self.patterns.iter().find(|(pattern, _)| pattern.matches(name)).map(|(_, entry)| entry)
     }
 }
 

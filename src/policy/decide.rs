@@ -25,10 +25,10 @@ impl Policy {
         self.decide_entry(self.tools.get(tool), query, store)
     }
 
-    /// Judges a call of a hidden tool as if no server had such a tool and no rule named it: the caller
-    /// learns from the answer only what a wrong guess would have told.
+    /// Judges a call of a hidden tool as if no server had such a tool and no rule named it: what its name
+    /// has in common with others still counts. The caller learns only what a wrong guess would have told.
     pub fn decide_as_unknown(&self, query: &Query<'_>, store: &mut dyn Store) -> Decision<'_> {
-        self.decide_entry(None, query, store)
+        self.decide_entry(self.tools.get_pattern(query.tool), query, store)
     }
 
     fn decide_entry<'p>(&'p self, entry: Option<&'p Entry>, query: &Query<'_>, store: &mut dyn Store) -> Decision<'p> {
