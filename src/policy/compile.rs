@@ -3,14 +3,13 @@
 use super::condition::Condition;
 use super::document::{self, Action, Default, Document};
 use super::limit::Limit;
+use super::names::Names;
 use super::path::Path;
-use super::pattern::Pattern;
 use super::problem::{Pointer, Problems};
 use super::rules::{self, List};
 use super::schedule::Schedule;
 use crate::wire::value::Value;
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
 
 /// One policy, ready to decide.
 #[derive(Debug)]
@@ -98,39 +97,6 @@ impl Rule {
             (None, List::Require | List::DenyIf) => format!("Denied by rule \"{label}\""),
         };
         Self { message, conditions: rule.conditions, is_shadow: rule.is_shadow, pointer }
-    }
-}
-
-/// What names and patterns stand for; an exact name beats every pattern.
-#[derive(Debug)]
-pub(super) struct Names<T> {
-    exact: BTreeMap<String, T>,
-    /// In order of precedence.
-    patterns: Vec<(Pattern, T)>,
-}
-
-impl<T> Names<T> {
-    fn new(entries: impl IntoIterator<Item = (Pattern, T)>) -> Self {
-        let (mut exact, mut patterns) = (BTreeMap::new(), Vec::new());
-        for (pattern, entry) in entries {
-            if pattern.is_exact() {
-                exact.insert(pattern.as_str().to_owned(), entry);
-            } else {
-                patterns.push((pattern, entry));
-            }
-        }
-        patterns.sort_by_cached_key(|(pattern, _)| pattern.precedence());
-        Self { exact, patterns }
-    }
-
-    /// The one entry that applies to `name`.
-    pub(super) fn get(&self, name: &str) -> Option<&T> {
-        self.exact.get(name).or_else(|| self.get_pattern(name))
-    }
-
-    /// The entry of the pattern that would apply to `name` if none were written for it alone.
-    pub(super) fn get_pattern(&self, name: &str) -> Option<&T> {
-        self.patterns.iter().find(|(pattern, _)| pattern.matches(name)).map(|(_, entry)| entry)
     }
 }
 

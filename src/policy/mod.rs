@@ -12,6 +12,7 @@ mod document;
 mod facts;
 mod fields;
 mod limit;
+mod names;
 mod number;
 mod path;
 mod pattern;

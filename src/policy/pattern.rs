@@ -23,6 +23,13 @@ impl Pattern {
         !self.text.contains(is_wildcard)
     }
 
+    /// What every name that fits begins with and ends with.
+    pub(super) fn ends(&self) -> (&str, &str) {
+        let prefix = self.text.split(is_wildcard).next().unwrap_or_default();
+        let suffix = self.text.rsplit(is_wildcard).next().unwrap_or_default();
+        (prefix, suffix)
+    }
+
     /// The order in which patterns are tried: most literal characters first, then by bytes.
     pub(super) fn precedence(&self) -> impl Ord + use<> {
         (std::cmp::Reverse(self.literals), self.text.clone())

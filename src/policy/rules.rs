@@ -288,7 +288,8 @@ fn read_timeout(fields: &mut Fields<'_>, problems: &mut Problems) -> Option<u64>
         Value::String(text) => {
             let units = [("s", 1), ("m", 60), ("h", 3600), ("d", 86_400)];
             units.into_iter().find_map(|(unit, seconds): (_, u64)| {
-                let count: u64 = text.strip_suffix(unit)?.parse().ok()?;
+                let digits = text.strip_suffix(unit)?;
+                let count: u64 = digits.parse().ok().filter(|_| !digits.starts_with('+'))?;
                 count.checked_mul(seconds)
             })
         }
