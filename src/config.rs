@@ -3,6 +3,7 @@
 //! Text → [`Gate`], or every problem. A gate is whole or not there at all: a faulty configuration never
 //! replaces a good one.
 
+use crate::cases;
 use crate::policy::{Fields, Pointer, Policy, Problems};
 use crate::wire::value::Value;
 
@@ -102,7 +103,7 @@ impl Gate {
             _ => false,
         };
         if !is_configuration {
-            let policy = Policy::compile(BARE_POLICY, value, &root, problems)?;
+            let policy = compile_tested(BARE_POLICY, value, &root, problems)?;
             return Some(Self { policy, settings: Settings::default() });
         }
         let mut fields = Fields::of(value, &root, problems)?;
@@ -124,6 +125,13 @@ fn parse(configuration: &[u8]) -> Result<Value, String> {
     Value::parse(text).map_err(|error| format!("{wanted}; it is {error}"))
 }
 
+/// A policy whose own tests pass: one that does not do what its author expects of it is never in force.
+fn compile_tested(name: &str, value: &Value, at: &Pointer, problems: &mut Problems) -> Option<Policy> {
+    let mut policy = Policy::compile(name, value, at, problems)?;
+    cases::run_own(&policy.take_tests(), &policy, at, problems);
+    Some(policy)
+}
+
 fn read_policies(fields: &mut Fields<'_>, problems: &mut Problems) -> Vec<(String, Option<Policy>)> {
     fields.require("policies", problems);
     let documents = fields.map("policies", problems);
@@ -133,7 +141,7 @@ fn read_policies(fields: &mut Fields<'_>, problems: &mut Problems) -> Vec<(Strin
             if name.is_empty() {
                 problems.add(&at, "policy name must not be empty");
             }
-            (name.to_owned(), Policy::compile(name, value, &at, problems))
+            (name.to_owned(), compile_tested(name, value, &at, problems))
         })
         .collect()
 }

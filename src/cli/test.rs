@@ -27,7 +27,7 @@ fn test(path: &Path) -> Result<(usize, usize), ExitCode> {
     let policy = Policy::load(&name, &read(path)?).map_err(|problems| validate::report(path, &problems))?;
     let cases_path = path.with_extension("cases.json");
     let cases = CaseFile::parse(&read(&cases_path)?)
-        .map_err(|error| unusable(format_args!("{}: {error}", cases_path.display())))?;
+        .map_err(|error| unusable(format_args!("{}:\n{error}", cases_path.display())))?;
     let failures = cases.run(&policy);
     for failure in &failures {
         println!("{}: {failure}", path.display());

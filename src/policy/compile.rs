@@ -1,5 +1,6 @@
 //! Compile once: a document becomes a [`Policy`] that a decision only reads, or every problem it has.
 
+use super::case::Case;
 use super::condition::Condition;
 use super::document::{self, Action, Default, Document};
 use super::limit::Limit;
@@ -24,11 +25,14 @@ pub struct Policy {
     pub(super) schedule: Option<Schedule>,
     pub(super) all_tools: Checks,
     pub(super) tools: Names<Entry>,
+    tests: Vec<Case>,
 }
 
 /// What applies to one tool.
 #[derive(Debug)]
 pub(super) struct Entry {
+    /// Where it stands in the policy.
+    pub(super) pointer: String,
     /// `action: deny`: rule and message, where the author gave one.
     pub(super) deny: Option<(String, Option<String>)>,
     /// `action: require_approval`: rule and message.
@@ -123,6 +127,20 @@ impl<T> Names<T> {
         Self { exact, patterns }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.exact.is_empty() && self.patterns.is_empty()
+    }
+
+    /// How many patterns there are beside the plain names.
+    pub(super) fn patterns(&self) -> usize {
+        self.patterns.len()
+    }
+
+    /// What all of them stand for: plain names first, then patterns in order of precedence.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.exact.values().chain(self.patterns.iter().map(|(_, entry)| entry))
+    }
+
     /// The one entry that applies to `name`.
     pub(super) fn get(&self, name: &str) -> Option<&T> {
         let pattern = || self.patterns.iter().find(|(pattern, _)| pattern.matches(name));
@@ -148,7 +166,8 @@ impl Policy {
             };
             let schedule =
                 entry.schedule.map(|schedule| (entry.at.within(at).child("schedule").as_str().to_owned(), schedule));
-            (pattern, Entry { deny, approval, schedule, checks: Checks::new(name, at, entry.checks) })
+            let pointer = entry.at.within(at).as_str().to_owned();
+            (pattern, Entry { pointer, deny, approval, schedule, checks: Checks::new(name, at, entry.checks) })
         });
         Some(Self {
             name: name.to_owned(),
@@ -160,6 +179,7 @@ impl Policy {
             schedule: document.schedule,
             all_tools: Checks::new(name, at, document.all_tools),
             tools: Names::new(entries),
+            tests: document.tests,
         })
     }
 
@@ -177,6 +197,12 @@ impl Policy {
             }
         };
         policy.ok_or(problems)
+    }
+
+    /// The tests that stand in the document, taken out: a policy in force has no use for them.
+    #[must_use]
+    pub fn take_tests(&mut self) -> Vec<Case> {
+        std::mem::take(&mut self.tests)
     }
 
     /// The name that its counters belong to.

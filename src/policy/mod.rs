@@ -3,6 +3,7 @@
 //! Knows no bytes of the wire, no host and no clock: time is an argument, counters are a [`Store`].
 //! What a policy means is settled in `docs/policy.md`; step numbers in comments are its decision order.
 
+pub(crate) mod case;
 mod compile;
 mod condition;
 mod counter;
@@ -20,6 +21,8 @@ mod query;
 mod rules;
 mod schedule;
 mod store;
+mod survey;
+mod trace;
 mod window;
 
 pub use compile::Policy;
@@ -30,3 +33,4 @@ pub use limit::Reservation;
 pub use problem::{Pointer, Problem, Problems};
 pub use query::{Principal, Query};
 pub use store::{MemoryStore, PutError, Store, Unavailable, Version};
+pub use trace::{Trace, Untraced, Verdict};
