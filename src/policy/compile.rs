@@ -199,6 +199,19 @@ impl Policy {
         policy.ok_or(problems)
     }
 
+    /// As [`Self::load`], for bytes that may be no text.
+    ///
+    /// # Errors
+    /// Every problem of the document.
+    pub fn load_bytes(name: &str, bytes: &[u8]) -> Result<Self, Problems> {
+        if let Ok(text) = std::str::from_utf8(bytes) {
+            return Self::load(name, text);
+        }
+        let mut problems = Problems::default();
+        problems.add(&Pointer::root(), "not JSON: not UTF-8");
+        Err(problems)
+    }
+
     /// The tests that stand in the document, taken out: a policy in force has no use for them.
     #[must_use]
     pub fn take_tests(&mut self) -> Vec<Case> {
