@@ -4,7 +4,7 @@
 //! replaces a good one.
 
 use crate::cases;
-use crate::policy::{Fields, Pointer, Policy, Problems};
+use crate::policy::{Fields, Pointer, Policy, Problems, lint};
 use crate::wire::value::Value;
 
 /// Bytes of a request body that are judged unless `max_body_bytes` says otherwise.
@@ -98,11 +98,7 @@ impl Gate {
 
     fn read(value: &Value, problems: &mut Problems) -> Option<Self> {
         let root = Pointer::root();
-        let is_configuration = match value {
-            Value::Object(members) => members.iter().any(|(name, _)| CONFIGURATION.contains(&name.as_str())),
-            _ => false,
-        };
-        if !is_configuration {
+        if !is_configuration(value) {
             let policy = compile_tested(BARE_POLICY, value, &root, problems)?;
             return Some(Self { policy, settings: Settings::default() });
         }
@@ -112,6 +108,30 @@ impl Gate {
         let settings = Settings::read(&mut fields, problems);
         fields.finish(problems);
         Some(Self { policy: policy?, settings })
+    }
+}
+
+/// What the policies of a sound configuration say that is likely not meant; see [`lint::lint`].
+#[must_use]
+pub fn lint(configuration: &[u8], tools: Option<&lint::ToolList>) -> Problems {
+    let (mut warnings, root) = (Problems::default(), Pointer::root());
+    let Ok(value) = parse(configuration) else { return warnings };
+    if !is_configuration(&value) {
+        return lint::lint(&value, &root, tools);
+    }
+    if let Some(mut fields) = Fields::of(&value, &root, &mut warnings) {
+        for (_, document, at) in fields.map("policies", &mut warnings) {
+            let found = lint::lint(document, &at, tools);
+            warnings.append(found);
+        }
+    }
+    warnings
+}
+
+fn is_configuration(value: &Value) -> bool {
+    match value {
+        Value::Object(members) => members.iter().any(|(name, _)| CONFIGURATION.contains(&name.as_str())),
+        _ => false,
     }
 }
 

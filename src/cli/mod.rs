@@ -24,11 +24,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Report every problem of policies or plugin configurations
-    Validate {
-        /// Files of JSON
-        #[arg(required = true)]
-        files: Vec<PathBuf>,
-    },
+    Validate(validate::Arguments),
     /// Judge calls as a proxy would, without one
     Decide(decide::Arguments),
     /// Run the tests within policies, and the cases beside them (NAME.json is tested by NAME.cases.json)
@@ -87,7 +83,7 @@ struct EnvoyArguments {
 /// Runs the verb that the arguments name.
 pub fn run() -> ExitCode {
     match Arguments::parse().verb {
-        Verb::Validate { files } => validate::run(&files),
+        Verb::Validate(arguments) => validate::run(&arguments),
         Verb::Decide(arguments) => decide::run(&arguments),
         Verb::Test(arguments) => test::run(&arguments),
         Verb::Render { platform: Platform::Envoy(arguments) } => render_envoy(&arguments),

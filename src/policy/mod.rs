@@ -13,6 +13,7 @@ mod document;
 mod facts;
 mod fields;
 mod limit;
+pub mod lint;
 mod number;
 mod path;
 mod pattern;
