@@ -198,6 +198,8 @@ impl Call {
         let call = match read_line(text, &mut arguments) {
             Ok(value) => Fields::of(&value, &root, &mut problems).and_then(|mut fields| {
                 let call = Self::read_members(&mut fields, defaults, &mut problems);
+                // Known, although it is kept aside.
+                fields.take("arguments");
                 fields.finish(&mut problems);
                 call
             }),
