@@ -1,6 +1,7 @@
 //! Runs cases: a policy's expectations as data, by `mcp-policy test`, by `cargo test`, in wasm, and by the
 //! plugin before it puts a policy in force.
 
+use crate::policy::survey::Costs;
 use crate::policy::{Decision, Fields, MemoryStore, NoFacts, Pointer, Policy, Principal, Problems, Query};
 use crate::policy::{Store, Trace, Untraced, Verdict, rule};
 use crate::wire::json::Reader;
@@ -11,10 +12,10 @@ pub use crate::policy::case::{Call, CallCase, Case, Defaults, ListCase, Upstream
 
 /// Tests that one policy may hold.
 pub const MAX_TESTS: usize = 1000;
-/// What the tests of one policy may cost: for each call, the rules that it is asked times the bytes that
-/// they look at. All of it takes about a second, and every worker runs it.
+/// What the tests of one policy may cost: for each call, its bytes times what its rules do for each of them.
+/// All of it takes some tenths of a second on a laptop, and every worker spends it.
 pub const MAX_TEST_WORK: u64 = 1 << 26;
-/// What a call costs a rule beside the bytes of its arguments, in bytes.
+/// Bytes that a call counts for beside its own.
 const CALL_BYTES: usize = 64;
 
 /// A file of cases, `NAME.cases.json` beside the policy `NAME.json`.
@@ -133,9 +134,9 @@ pub fn run_own(cases: &[Case], policy: &Policy, at: &Pointer, problems: &mut Pro
     if cases.len() > MAX_TESTS {
         return problems.add(&at, format!("tests must be at most {MAX_TESTS}, got {}", cases.len()));
     }
-    let mut work: u64 = 0;
+    let (mut work, mut costs): (u64, _) = (0, Costs::new(policy));
     for (index, case) in cases.iter().enumerate() {
-        work = work.saturating_add(case.work(policy));
+        work = work.saturating_add(case.work(&mut costs));
         if work > MAX_TEST_WORK {
             let message = "the tests up to this one are too much work to run whenever a configuration is loaded; \
                            keep large ones in NAME.cases.json";
@@ -155,21 +156,16 @@ pub fn run_own(cases: &[Case], policy: &Policy, at: &Pointer, problems: &mut Pro
 
 impl Case {
     /// In the unit of [`MAX_TEST_WORK`].
-    fn work(&self, policy: &Policy) -> u64 {
-        let bytes = |calls: usize, rules: usize, size: usize| {
-            let one = rules.saturating_mul(CALL_BYTES.saturating_add(size));
-            u64::try_from(calls.saturating_mul(one)).unwrap_or(u64::MAX)
+    fn work(&self, costs: &mut Costs<'_>) -> u64 {
+        let mut work = |calls: u32, tool: &str, size: usize| {
+            let one = costs.of(tool).saturating_mul(CALL_BYTES.saturating_add(tool.len()).saturating_add(size));
+            u64::from(calls).saturating_mul(u64::try_from(one).unwrap_or(u64::MAX))
         };
         match self {
             Self::Call(case) => case.after.iter().chain([&case.call]).fold(0, |sum: u64, call| {
-                let size = call.tool.len() + call.arguments.as_ref().map_or(0, String::len);
-                let times = usize::try_from(call.times).unwrap_or(usize::MAX);
-                sum.saturating_add(bytes(times, policy.rules_asked(&call.tool), size))
+                sum.saturating_add(work(call.times, &call.tool, call.arguments.as_ref().map_or(0, String::len)))
             }),
-            Self::List(case) => case
-                .list
-                .iter()
-                .fold(0, |sum: u64, tool| sum.saturating_add(bytes(1, policy.rules_asked(tool), tool.len()))),
+            Self::List(case) => case.list.iter().fold(0, |sum: u64, tool| sum.saturating_add(work(1, tool, 0))),
         }
     }
 }
@@ -237,5 +233,23 @@ impl ListCase {
         };
         let (expected, found) = (list(&mut self.visible.iter()), list(&mut visible.into_iter()));
         vec![Difference { what: "visible", expected: Some(expected), found }]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_holds_so_many_tests_and_no_more() {
+        for (count, expected) in [(MAX_TESTS, ""), (MAX_TESTS + 1, "/tests: tests must be at most 1000, got 1001")] {
+            let tests = vec![r#"{"name":"a","list":[],"visible":[]}"#; count].join(",");
+            let text = format!(r#"{{"version":"1","default":"allow","tests":[{tests}]}}"#);
+            let mut policy = Policy::load("test", &text).unwrap();
+            let mut problems = Problems::default();
+            run_own(&policy.take_tests(), &policy, &Pointer::root(), &mut problems);
+            assert_eq!(problems.to_string(), expected);
+            assert!(policy.take_tests().is_empty(), "a policy in force does not keep them");
+        }
     }
 }

@@ -22,7 +22,7 @@ mod query;
 mod rules;
 mod schedule;
 mod store;
-mod survey;
+pub(crate) mod survey;
 mod trace;
 mod window;
 
