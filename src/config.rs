@@ -3,7 +3,8 @@
 //! Text → [`Gate`], or every problem. A gate is whole or not there at all: a faulty configuration never
 //! replaces a good one.
 
-use crate::policy::{Fields, Pointer, Policy, Problems};
+use crate::cases;
+use crate::policy::{Fields, Pointer, Policy, Problems, lint};
 use crate::wire::value::Value;
 
 /// Bytes of a request body that are judged unless `max_body_bytes` says otherwise.
@@ -97,12 +98,8 @@ impl Gate {
 
     fn read(value: &Value, problems: &mut Problems) -> Option<Self> {
         let root = Pointer::root();
-        let is_configuration = match value {
-            Value::Object(members) => members.iter().any(|(name, _)| CONFIGURATION.contains(&name.as_str())),
-            _ => false,
-        };
-        if !is_configuration {
-            let policy = Policy::compile(BARE_POLICY, value, &root, problems)?;
+        if !is_configuration(value) {
+            let policy = compile_tested(BARE_POLICY, value, &root, problems)?;
             return Some(Self { policy, settings: Settings::default() });
         }
         let mut fields = Fields::of(value, &root, problems)?;
@@ -111,6 +108,30 @@ impl Gate {
         let settings = Settings::read(&mut fields, problems);
         fields.finish(problems);
         Some(Self { policy: policy?, settings })
+    }
+}
+
+/// What the policies of a sound configuration say that is likely not meant; see [`lint::lint`].
+#[must_use]
+pub fn lint(configuration: &[u8], tools: Option<&lint::ToolList>) -> Problems {
+    let (mut warnings, root) = (Problems::default(), Pointer::root());
+    let Ok(value) = parse(configuration) else { return warnings };
+    if !is_configuration(&value) {
+        return lint::lint(&value, &root, tools);
+    }
+    if let Some(mut fields) = Fields::of(&value, &root, &mut warnings) {
+        for (_, document, at) in fields.map("policies", &mut warnings) {
+            let found = lint::lint(document, &at, tools);
+            warnings.append(found);
+        }
+    }
+    warnings
+}
+
+fn is_configuration(value: &Value) -> bool {
+    match value {
+        Value::Object(members) => members.iter().any(|(name, _)| CONFIGURATION.contains(&name.as_str())),
+        _ => false,
     }
 }
 
@@ -124,6 +145,13 @@ fn parse(configuration: &[u8]) -> Result<Value, String> {
     Value::parse(text).map_err(|error| format!("{wanted}; it is {error}"))
 }
 
+/// A policy whose own tests pass: one that does not do what its author expects of it is never in force.
+fn compile_tested(name: &str, value: &Value, at: &Pointer, problems: &mut Problems) -> Option<Policy> {
+    let mut policy = Policy::compile(name, value, at, problems)?;
+    cases::run_own(&policy.take_tests(), &policy, at, problems);
+    Some(policy)
+}
+
 fn read_policies(fields: &mut Fields<'_>, problems: &mut Problems) -> Vec<(String, Option<Policy>)> {
     fields.require("policies", problems);
     let documents = fields.map("policies", problems);
@@ -133,7 +161,7 @@ fn read_policies(fields: &mut Fields<'_>, problems: &mut Problems) -> Vec<(Strin
             if name.is_empty() {
                 problems.add(&at, "policy name must not be empty");
             }
-            (name.to_owned(), Policy::compile(name, value, &at, problems))
+            (name.to_owned(), compile_tested(name, value, &at, problems))
         })
         .collect()
 }

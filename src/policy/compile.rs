@@ -1,5 +1,6 @@
 //! Compile once: a document becomes a [`Policy`] that a decision only reads, or every problem it has.
 
+use super::case::Case;
 use super::condition::Condition;
 use super::document::{self, Action, Default, Document};
 use super::limit::Limit;
@@ -23,11 +24,14 @@ pub struct Policy {
     pub(super) schedule: Option<Schedule>,
     pub(super) all_tools: Checks,
     pub(super) tools: Names<Entry>,
+    tests: Vec<Case>,
 }
 
 /// What applies to one tool.
 #[derive(Debug)]
 pub(super) struct Entry {
+    /// Where it stands in the policy.
+    pub(super) pointer: String,
     /// `action: deny`: rule and message, where the author gave one.
     pub(super) deny: Option<(String, Option<String>)>,
     /// `action: require_approval`: rule and message.
@@ -118,7 +122,8 @@ impl Policy {
             };
             let schedule =
                 entry.schedule.map(|schedule| (entry.at.within(at).child("schedule").as_str().to_owned(), schedule));
-            (pattern, Entry { deny, approval, schedule, checks: Checks::new(name, at, entry.checks) })
+            let pointer = entry.at.within(at).as_str().to_owned();
+            (pattern, Entry { pointer, deny, approval, schedule, checks: Checks::new(name, at, entry.checks) })
         });
         Some(Self {
             name: name.to_owned(),
@@ -130,6 +135,7 @@ impl Policy {
             schedule: document.schedule,
             all_tools: Checks::new(name, at, document.all_tools),
             tools: Names::new(entries),
+            tests: document.tests,
         })
     }
 
@@ -147,6 +153,25 @@ impl Policy {
             }
         };
         policy.ok_or(problems)
+    }
+
+    /// As [`Self::load`], for bytes that may be no text.
+    ///
+    /// # Errors
+    /// Every problem of the document.
+    pub fn load_bytes(name: &str, bytes: &[u8]) -> Result<Self, Problems> {
+        if let Ok(text) = std::str::from_utf8(bytes) {
+            return Self::load(name, text);
+        }
+        let mut problems = Problems::default();
+        problems.add(&Pointer::root(), "not JSON: not UTF-8");
+        Err(problems)
+    }
+
+    /// The tests that stand in the document, taken out: a policy in force has no use for them.
+    #[must_use]
+    pub fn take_tests(&mut self) -> Vec<Case> {
+        std::mem::take(&mut self.tests)
     }
 
     /// The name that its counters belong to.

@@ -8,7 +8,11 @@ use super::limit::{Refusal, reserve};
 use super::query::Query;
 use super::schedule::Schedule;
 use super::store::Store;
+use super::trace::{Trace, Untraced, Verdict};
 use crate::wire::tree::{NoTree, Tree};
+
+/// The rule of the policy's own schedule.
+pub(super) const SCHEDULE: &str = "/schedule";
 
 /// Why a call cannot be judged: the arguments a rule reads have no single reading.
 const AMBIGUOUS: &str = "Invalid Request: `arguments` has members whose names are equal or differ only in case";
@@ -16,74 +20,96 @@ const AMBIGUOUS: &str = "Invalid Request: `arguments` has members whose names ar
 impl Policy {
     /// Judges one `tools/call`. A call that goes on has spent a hit of each limit that applies.
     pub fn decide(&self, query: &Query<'_>, store: &mut dyn Store) -> Decision<'_> {
+        self.explain(query, store, &mut Untraced)
+    }
+
+    /// As [`Self::decide`], and tells `trace` each step.
+    pub fn explain(&self, query: &Query<'_>, store: &mut dyn Store, trace: &mut dyn Trace) -> Decision<'_> {
         let tool = query.tool;
+        let mut notes = Notes { shadow: None, trace };
         // Step 5.
         if self.hides(tool) {
             let finding = Finding::new(rule::HIDDEN, format!("Tool \"{tool}\" is hidden by policy"));
-            return self.refuse(finding, None);
+            return self.refuse(finding, notes);
         }
-        self.decide_entry(self.tools.get(tool), query, store)
+        if !self.hide.is_empty() {
+            notes.passes(rule::HIDDEN);
+        }
+        self.decide_entry(self.tools.get(tool), query, store, notes)
     }
 
     /// Judges a call of a hidden tool as if no server had such a tool and no rule named it: what its name
     /// has in common with others still counts. The caller learns only what a wrong guess would have told.
     pub fn decide_as_unknown(&self, query: &Query<'_>, store: &mut dyn Store) -> Decision<'_> {
-        self.decide_entry(self.tools.get_pattern(query.tool), query, store)
+        let entry = self.tools.get_pattern(query.tool);
+        self.decide_entry(entry, query, store, Notes { shadow: None, trace: &mut Untraced })
     }
 
-    fn decide_entry<'p>(&'p self, entry: Option<&'p Entry>, query: &Query<'_>, store: &mut dyn Store) -> Decision<'p> {
+    fn decide_entry<'p>(
+        &'p self,
+        entry: Option<&'p Entry>,
+        query: &Query<'_>,
+        store: &mut dyn Store,
+        mut notes: Notes<'p, '_>,
+    ) -> Decision<'p> {
+        notes.trace.entry(entry.map(|entry| entry.pointer.as_str()));
         let own = entry.map(|entry| &entry.checks);
         let is_shadow = own.is_some_and(|checks| checks.is_shadow);
-        let mut shadow = None;
+        let default_deny = (self.default == Default::Deny).then_some(rule::DEFAULT_DENY);
+        let schedule = self.schedule.as_ref().map(|_| SCHEDULE);
+        let own_schedule = entry.and_then(|entry| entry.schedule.as_ref()).map(|(pointer, _)| pointer.as_str());
         // Steps 6, 7 and 9.
-        for (finding, is_noted) in [
-            (self.refuses_by_name(entry, query.tool), is_shadow),
-            (self.is_out_of_hours(query), false),
-            (entry.and_then(|entry| entry.is_out_of_hours(query)), is_shadow),
+        for (rule, finding, is_noted) in [
+            (default_deny, self.refuses_by_name(entry, query.tool), is_shadow),
+            (schedule, self.is_out_of_hours(query), false),
+            (own_schedule, entry.and_then(|entry| entry.is_out_of_hours(query)), is_shadow),
         ] {
-            let Some(finding) = finding else { continue };
-            if !is_noted {
-                return self.refuse(finding, shadow);
+            match finding {
+                None => rule.into_iter().for_each(|rule| notes.passes(rule)),
+                Some(finding) if is_noted => notes.note(finding),
+                Some(finding) => return self.refuse(finding, notes),
             }
-            shadow.get_or_insert(finding);
         }
         // Steps 10 and 11.
         let trees = match Trees::read(query, own.into_iter().chain([&self.all_tools])) {
             Ok(trees) => trees,
             Err(NoTree::Ambiguous | NoTree::Json(_)) => {
-                return Decision::denied(Finding::new(rule::MALFORMED, AMBIGUOUS), shadow);
+                return notes.malformed();
             }
         };
         let view = trees.view(query);
         for checks in own.into_iter().chain([&self.all_tools]) {
-            match checks.refuses(&view, &mut shadow) {
+            match checks.refuses(&view, &mut notes) {
                 Ok(None) => {}
-                Ok(Some(finding)) => return self.refuse(finding, shadow),
-                Err(Misread) => return Decision::denied(Finding::new(rule::MALFORMED, AMBIGUOUS), shadow),
+                Ok(Some(finding)) => return self.refuse(finding, notes),
+                Err(Misread) => return notes.malformed(),
             }
         }
         // Step 12.
-        match self.needs_approval(entry, &view, &mut shadow) {
+        match self.needs_approval(entry, &view, &mut notes) {
             Ok(None) => {}
-            Ok(Some(finding)) if self.is_shadow => return self.refuse(finding, shadow),
-            Ok(Some(finding)) => return Decision::unapproved(finding, shadow),
-            Err(Misread) => return Decision::denied(Finding::new(rule::MALFORMED, AMBIGUOUS), shadow),
+            Ok(Some(finding)) if self.is_shadow => return self.refuse(finding, notes),
+            Ok(Some(finding)) => {
+                notes.trace.step(finding.rule, Verdict::Decided);
+                return Decision::unapproved(finding, notes.shadow);
+            }
+            Err(Misread) => return notes.malformed(),
         }
         // Step 13.
         let limits = own.into_iter().chain([&self.all_tools]);
         let limits = limits.flat_map(|checks| checks.limits.iter().map(|limit| (limit, checks.is_shadow)));
-        match reserve(limits, query, trees.arguments.as_ref(), store) {
+        match reserve(limits, query, trees.arguments.as_ref(), store, notes.trace) {
             Ok((reservation, noted)) => {
                 let noted = noted.map(|limit| Finding::new(&limit.rule, limit.message.as_str()));
-                Decision::passed(reservation, shadow.or(noted))
+                Decision::passed(reservation, notes.shadow.or(noted))
             }
-            Err(Refusal::Spent(limit)) => self.refuse(Finding::new(&limit.rule, limit.message.as_str()), shadow),
+            Err(Refusal::Spent(limit)) => self.refuse(Finding::new(&limit.rule, limit.message.as_str()), notes),
             Err(Refusal::NoAmount(limit, path)) => {
-                self.refuse(Finding::new(&limit.rule, format!("Missing or invalid amount at \"{path}\"")), shadow)
+                self.refuse(Finding::new(&limit.rule, format!("Missing or invalid amount at \"{path}\"")), notes)
             }
-            Err(Refusal::Misspelt) => Decision::denied(Finding::new(rule::MALFORMED, AMBIGUOUS), shadow),
+            Err(Refusal::Misspelt) => notes.malformed(),
             // Step 14.
-            Err(Refusal::Uncertain) => self.refuse(Finding::new(rule::ERROR, "Internal policy error"), shadow),
+            Err(Refusal::Uncertain) => self.refuse(Finding::new(rule::ERROR, "Internal policy error"), notes),
         }
     }
 
@@ -104,7 +130,7 @@ impl Policy {
         &'p self,
         entry: Option<&'p Entry>,
         view: &View<'_, '_>,
-        shadow: &mut Option<Finding<'p>>,
+        notes: &mut Notes<'p, '_>,
     ) -> Result<Option<Finding<'p>>, Misread> {
         if let Some((entry, (pointer, reason))) = entry.and_then(|entry| Some((entry, entry.approval.as_ref()?))) {
             let text = reason.as_deref().unwrap_or("this tool is called only with a person's consent");
@@ -112,11 +138,11 @@ impl Policy {
             if !entry.checks.is_shadow {
                 return Ok(Some(finding));
             }
-            shadow.get_or_insert(finding);
+            notes.note(finding);
         }
         for checks in entry.map(|entry| &entry.checks).into_iter().chain([&self.all_tools]) {
             let rules = checks.require_approval.iter().map(|rule| (rule, Side::Deny));
-            if let Some(finding) = checks.first_that_refuses(rules, view, shadow)? {
+            if let Some(finding) = checks.first_that_refuses(rules, view, notes)? {
                 return Ok(Some(finding));
             }
         }
@@ -124,15 +150,17 @@ impl Policy {
     }
 
     fn is_out_of_hours<'p>(&'p self, query: &Query<'_>) -> Option<Finding<'p>> {
-        out_of_hours("/schedule", self.schedule.as_ref()?, query)
+        out_of_hours(SCHEDULE, self.schedule.as_ref()?, query)
     }
 
     /// A refusal that is enforced, unless the whole policy is in shadow mode.
-    fn refuse<'p>(&self, finding: Finding<'p>, shadow: Option<Finding<'p>>) -> Decision<'p> {
+    fn refuse<'p>(&self, finding: Finding<'p>, notes: Notes<'p, '_>) -> Decision<'p> {
         if self.is_shadow {
-            return Decision::passed(super::limit::Reservation::default(), Some(shadow.unwrap_or(finding)));
+            notes.trace.step(finding.rule, Verdict::Noted);
+            return Decision::passed(super::limit::Reservation::default(), Some(notes.shadow.unwrap_or(finding)));
         }
-        Decision::denied(finding, shadow)
+        notes.trace.step(finding.rule, Verdict::Decided);
+        Decision::denied(finding, notes.shadow)
     }
 
     /// Whether a tool may stand in a `tools/list` answer. INVARIANT: what is not visible is refused when
@@ -143,7 +171,7 @@ impl Policy {
         self.is_shadow || !(self.hides(tool) || self.hide_unlisted && unlisted())
     }
 
-    fn hides(&self, tool: &str) -> bool {
+    pub(crate) fn hides(&self, tool: &str) -> bool {
         self.hide.get(tool).is_some()
     }
 }
@@ -165,37 +193,58 @@ fn out_of_hours<'p>(pointer: &'p str, schedule: &'p Schedule, query: &Query<'_>)
     })
 }
 
+/// What was found on the way to a decision.
+struct Notes<'p, 't> {
+    /// The first rule in shadow mode that would have refused.
+    shadow: Option<Finding<'p>>,
+    trace: &'t mut dyn Trace,
+}
+
+impl<'p> Notes<'p, '_> {
+    fn passes(&mut self, rule: &str) {
+        self.trace.step(rule, Verdict::Passed);
+    }
+
+    fn note(&mut self, finding: Finding<'p>) {
+        self.trace.step(finding.rule, Verdict::Noted);
+        self.shadow.get_or_insert(finding);
+    }
+
+    /// Step 1, noticed only when a rule reads the arguments; no shadow mode lets that pass.
+    fn malformed(self) -> Decision<'p> {
+        self.trace.step(rule::MALFORMED, Verdict::Decided);
+        Decision::denied(Finding::new(rule::MALFORMED, AMBIGUOUS), self.shadow)
+    }
+}
+
 /// A rule read a member that is there only in another case.
 struct Misread;
 
 impl Checks {
     /// The first rule that refuses; what is in shadow mode is noted and passed over.
-    fn refuses<'p>(
-        &'p self,
-        view: &View<'_, '_>,
-        shadow: &mut Option<Finding<'p>>,
-    ) -> Result<Option<Finding<'p>>, Misread> {
+    fn refuses<'p>(&'p self, view: &View<'_, '_>, notes: &mut Notes<'p, '_>) -> Result<Option<Finding<'p>>, Misread> {
         let require = self.require.iter().map(|rule| (rule, Side::Require));
         let deny_if = self.deny_if.iter().map(|rule| (rule, Side::Deny));
-        self.first_that_refuses(require.chain(deny_if), view, shadow)
+        self.first_that_refuses(require.chain(deny_if), view, notes)
     }
 
     fn first_that_refuses<'p>(
         &self,
         rules: impl Iterator<Item = (&'p Rule, Side)>,
         view: &View<'_, '_>,
-        shadow: &mut Option<Finding<'p>>,
+        notes: &mut Notes<'p, '_>,
     ) -> Result<Option<Finding<'p>>, Misread> {
         for (rule, side) in rules {
             let holds = all_hold(&rule.conditions, side, view).map_err(|_| Misread)?;
             if holds != (side == Side::Deny) {
+                notes.passes(&rule.pointer);
                 continue;
             }
             let finding = Finding::new(&rule.pointer, rule.message.as_str());
             if !(self.is_shadow || rule.is_shadow) {
                 return Ok(Some(finding));
             }
-            shadow.get_or_insert(finding);
+            notes.note(finding);
         }
         Ok(None)
     }

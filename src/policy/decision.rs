@@ -18,6 +18,25 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// As records, cases and the command line write them.
+    pub(super) const NAMES: [(&'static str, Self); 4] = [
+        ("allowed", Self::Allowed),
+        ("denied", Self::Denied),
+        ("shadow_denied", Self::ShadowDenied),
+        ("approval_required", Self::ApprovalRequired),
+    ];
+
+    /// The outcome's word in records, cases and the command line.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Allowed => "allowed",
+            Self::Denied => "denied",
+            Self::ApprovalRequired => "approval_required",
+            Self::ShadowDenied => "shadow_denied",
+        }
+    }
+
     /// Whether the call goes on.
     #[must_use]
     pub const fn goes_on(self) -> bool {

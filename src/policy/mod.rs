@@ -3,6 +3,7 @@
 //! Knows no bytes of the wire, no host and no clock: time is an argument, counters are a [`Store`].
 //! What a policy means is settled in `docs/policy.md`; step numbers in comments are its decision order.
 
+pub(crate) mod case;
 mod compile;
 mod condition;
 mod counter;
@@ -12,6 +13,7 @@ mod document;
 mod facts;
 mod fields;
 mod limit;
+pub mod lint;
 mod names;
 mod number;
 mod path;
@@ -21,6 +23,8 @@ mod query;
 mod rules;
 mod schedule;
 mod store;
+pub(crate) mod survey;
+mod trace;
 mod window;
 
 pub use compile::Policy;
@@ -31,3 +35,4 @@ pub use limit::Reservation;
 pub use problem::{Pointer, Problem, Problems};
 pub use query::{Principal, Query};
 pub use store::{MemoryStore, PutError, Store, Unavailable, Version};
+pub use trace::{Trace, Untraced, Verdict};

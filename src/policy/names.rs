@@ -53,6 +53,22 @@ impl<T> Names<T> {
         Self { exact, patterns, shapes }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.exact.is_empty() && self.patterns.is_empty()
+    }
+
+    /// How many patterns there are beside the plain names.
+    pub(super) fn patterns(&self) -> usize {
+        self.patterns.len()
+    }
+
+    /// What all of them stand for: plain names in byte order, then patterns in order of precedence.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+        let mut exact: Vec<(&str, &T)> = self.exact.iter().map(|(name, entry)| (name.as_ref(), entry)).collect();
+        exact.sort_unstable_by_key(|(name, _)| *name);
+        exact.into_iter().map(|(_, entry)| entry).chain(self.patterns.iter().map(|(_, entry)| entry))
+    }
+
     /// The one entry that applies to `name`.
     pub(super) fn get(&self, name: &str) -> Option<&T> {
         self.exact.get(name).or_else(|| self.get_pattern(name))

@@ -35,6 +35,13 @@ impl Pattern {
         (std::cmp::Reverse(self.literals), self.text.clone())
     }
 
+    /// Whether every name that `other` stands for surely fits.
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        // Read as a name, a wildcard of `other` fits only a wildcard here; `?` is too narrow for what `*` is.
+        let is_wide = !self.text.contains('?') || !other.text.contains('*');
+        is_wide && self.matches(&other.text)
+    }
+
     /// Whether the whole of `name` fits. At most `name` × pattern steps, without backtracking stacks.
     pub(super) fn matches(&self, name: &str) -> bool {
         let (mut pattern, mut rest) = (self.text.chars(), name.chars());

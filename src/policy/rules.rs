@@ -10,7 +10,7 @@ use regex_lite::RegexBuilder;
 use std::cmp::Ordering::{Equal, Greater, Less};
 
 /// Bytes that one compiled regex may take; matching is linear in them and the text.
-const MAX_REGEX_BYTES: usize = 1 << 18;
+pub(super) const MAX_REGEX_BYTES: usize = 1 << 18;
 
 /// A rule as written.
 #[derive(Debug)]

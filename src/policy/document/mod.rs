@@ -1,5 +1,6 @@
 //! The policy document exactly as written: [`Value`] → [`Document`], noting every problem on the way.
 
+use super::case::{Case, read_cases};
 use super::fields::Fields;
 use super::pattern::Pattern;
 use super::problem::{Pointer, Problems};
@@ -21,6 +22,7 @@ pub(super) struct Document {
     pub(super) schedule: Option<Schedule>,
     pub(super) all_tools: Checks,
     pub(super) tools: Vec<(Pattern, Entry)>,
+    pub(super) tests: Vec<Case>,
 }
 
 /// What happens to a tool without an entry.
@@ -84,8 +86,9 @@ impl Document {
                 Some((Pattern::new(name), Entry::read(name, value, &at, problems)?))
             })
             .collect();
+        let tests = read_cases(&mut fields, "tests", problems);
         fields.finish(problems);
-        Some(Self { default, hide, hide_unlisted, is_shadow, schedule, all_tools, tools })
+        Some(Self { default, hide, hide_unlisted, is_shadow, schedule, all_tools, tools, tests })
     }
 }
 
