@@ -97,6 +97,13 @@ fn a_faulty_configuration_leaves_the_good_one_in_force() {
     assert!(envoy.log().contains(r#""limit""#), "the log names the problem");
     assert!(runs(&mut connection, "a") && !runs(&mut connection, "b"), "the policy before holds");
 
+    let mut failing = policy(json!({ "b": {} }));
+    failing["tests"] = json!([{ "name": "b is refused", "call": { "tool": "b" }, "expect": "denied" }]);
+    discovered.exchange(&with_text(&rendered(json!({})), &failing.to_string()));
+    wait::until("Envoy has refused the policy whose test fails", || rejected(&envoy) == 2);
+    assert!(envoy.log().contains("/tests/0"), "the log names the test");
+    assert!(runs(&mut connection, "a") && !runs(&mut connection, "b"), "the policy before still holds");
+
     discovered.exchange(&rendered(json!({ "b": {} })));
     wait::until("the next policy is in force on this connection", || runs(&mut connection, "b"));
     assert!(!runs(&mut connection, "a"));
