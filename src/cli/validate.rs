@@ -2,7 +2,7 @@
 
 use super::read;
 use mcp_policy::config::Gate;
-use mcp_policy::policy::Problems;
+use mcp_policy::policy::{Policy, Problems};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -14,7 +14,7 @@ pub(super) fn run(files: &[PathBuf]) -> ExitCode {
             continue;
         };
         match Gate::load(text.as_bytes()) {
-            Ok(gate) => println!("{}: valid, version {}", path.display(), gate.policy().version()),
+            Ok(gate) => println!("{}: valid, {}", path.display(), versions(&gate)),
             Err(problems) => {
                 report(path, &problems);
                 worst = worst.max(1);
@@ -22,6 +22,19 @@ pub(super) fn run(files: &[PathBuf]) -> ExitCode {
         }
     }
     ExitCode::from(worst)
+}
+
+/// The version of each policy, by name where there are several.
+fn versions(gate: &Gate) -> String {
+    let policies: Vec<&Policy> = gate.policies().collect();
+    match policies.as_slice() {
+        [policy] => format!("version {}", policy.version()),
+        [] => "without policies".to_owned(),
+        several => {
+            let version = |policy: &&Policy| format!("\"{}\" version {}", policy.name(), policy.version());
+            several.iter().map(version).collect::<Vec<_>>().join(", ")
+        }
+    }
 }
 
 /// Prints every problem; exit code 1.

@@ -2,8 +2,8 @@
 
 use super::stand_in::StandIn;
 use super::{Exchange, HeaderEdit, HeaderStep, Headers, Phase, Reply, Step};
-use crate::config::HiddenReply;
-use crate::policy::{Decision, Outcome, Principal, Query, Store, rule};
+use crate::config::{Caller, HiddenReply};
+use crate::policy::{Decision, Outcome, Policy, Principal, Query, Store, rule};
 use crate::record::{Record, arg_keys, bounded};
 use crate::timestamp::Timestamp;
 use crate::wire::json::{Raw, Reader};
@@ -16,7 +16,14 @@ use std::rc::Rc;
 const MAX_SESSION_BYTES: usize = 1024;
 
 /// Answers come readable, or are not passed on.
-const FORWARD: &[HeaderEdit] = &[HeaderEdit::Set("accept-encoding", "identity")];
+const READABLE: HeaderEdit = HeaderEdit::Set("accept-encoding", "identity");
+const NO_TOKEN: HeaderEdit = HeaderEdit::Remove("authorization");
+const NO_COOKIES: HeaderEdit = HeaderEdit::Remove("cookie");
+
+/// JSON-RPC error codes of our own: outside the range that JSON-RPC reserves, and like HTTP's.
+const NOT_GRANTED: i32 = 401;
+const NO_POLICY: i32 = 403;
+const NO_POLICY_MESSAGE: &str = "No policy is attached to this grant";
 
 /// What the request's headers say.
 #[derive(Debug, Default)]
@@ -47,17 +54,34 @@ impl Exchange {
     pub fn request_headers(&mut self, headers: &Headers, end_of_stream: bool, now: Timestamp) -> HeaderStep {
         self.head = Head::read(headers);
         self.headers = headers.clone();
-        match self.check_head(headers, end_of_stream) {
-            Err(refusal) => HeaderStep::plain(self.refuse(refusal, None, now)),
-            Ok(()) if self.head.method == b"POST" => {
-                let hold = self.gate.settings.hold_request_headers;
-                HeaderStep { edits: FORWARD, step: if hold { Step::Wait } else { Step::Continue } }
-            }
-            Ok(()) => {
-                self.phase = Phase::Forwarded;
-                self.asked.is_bare = true;
-                HeaderStep { edits: FORWARD, step: Step::Continue }
-            }
+        self.caller = self.gate.caller(&self.known());
+        if let Err(refusal) = self.check_head(headers, end_of_stream) {
+            return HeaderStep::plain(self.refuse(refusal, None, now));
+        }
+        // Steps 2 and 3, before a byte of the body is read; who is refused here costs no more than headers.
+        if self.caller.is_none() {
+            return HeaderStep::plain(self.refuse(Refusal::no_grant(), None, now));
+        }
+        let edits = self.edits();
+        if self.head.method == b"POST" {
+            let hold = self.gate.settings.hold_request_headers;
+            return HeaderStep { edits, step: if hold { Step::Wait } else { Step::Continue } };
+        }
+        if self.policy().is_none() {
+            return HeaderStep::plain(self.refuse(Refusal::no_policy(405), None, now));
+        }
+        self.phase = Phase::Forwarded;
+        self.asked.is_bare = true;
+        HeaderStep { edits, step: Step::Continue }
+    }
+
+    fn edits(&self) -> &'static [HeaderEdit] {
+        let settings = &self.gate.settings;
+        match (settings.strip_authorization, settings.strip_cookies) {
+            (false, false) => &[READABLE],
+            (true, false) => &[READABLE, NO_TOKEN],
+            (false, true) => &[READABLE, NO_COOKIES],
+            (true, true) => &[READABLE, NO_TOKEN, NO_COOKIES],
         }
     }
 
@@ -161,6 +185,15 @@ impl Exchange {
         let mut record = self.start_record(now);
         record.method = Some(bounded(operation.method())).filter(|method| !method.is_empty());
         let mut asked = Asked { id: id.map(|id| id.as_str().to_owned()), ..Asked::default() };
+        let gate = Rc::clone(&self.gate);
+        let caller = self.caller.clone().unwrap_or_else(Caller::nobody);
+        // Step 3.
+        let Some(policy) = gate.policy_for(&caller) else {
+            if let Operation::CallTool { name, .. } = operation {
+                record.tool = Some(bounded(name));
+            }
+            return self.deny_without_policy(id, operation, record);
+        };
         match operation {
             Operation::CallTool { name, name_token, arguments, meta } => {
                 record.tool = Some(bounded(name));
@@ -170,18 +203,11 @@ impl Exchange {
                     record.refuse(rule::MALFORMED, "Invalid Request: tools/call needs an id");
                     return self.answer(Reply::empty(202), record);
                 };
-                let principal =
-                    Principal { grant: Principal::ANONYMOUS.to_owned(), session: self.head.session.clone() };
-                let query = Query {
-                    principal: &principal,
-                    tool: name,
-                    arguments: *arguments,
-                    meta: *meta,
-                    now,
-                    facts: &self.headers,
-                };
-                let gate = Rc::clone(&self.gate);
-                let decision = gate.policy().decide(&query, store);
+                let principal = Principal { grant: caller.grant, session: self.head.session.clone() };
+                let known = self.known();
+                let query =
+                    Query { principal: &principal, tool: name, arguments: *arguments, meta: *meta, now, facts: &known };
+                let decision = policy.decide(&query, store);
                 if decision.outcome.goes_on() {
                     record.note(&decision);
                     return self.forward(asked, record, now, Step::Continue);
@@ -195,7 +221,7 @@ impl Exchange {
                     return self.deny(id, &decision.message, record);
                 }
                 // The record still says that the call was hidden; only the caller cannot tell.
-                let guess = gate.policy().decide_as_unknown(&query, store);
+                let guess = policy.decide_as_unknown(&query, store);
                 if !guess.outcome.goes_on() {
                     return self.deny(id, &guess.message, record);
                 }
@@ -229,9 +255,21 @@ impl Exchange {
         self.answer(Reply { status: 200, headers: &[], body, details: "mcp_denied" }, record)
     }
 
+    /// Every request of a grant without a policy: in the form that keeps a client alive, so that it shows the reason.
+    fn deny_without_policy(&mut self, id: Option<Id<'_>>, operation: &Operation<'_>, mut record: Record) -> Step {
+        record.refuse(rule::NO_POLICY, NO_POLICY_MESSAGE);
+        match (id, operation) {
+            (Some(id), Operation::CallTool { .. }) => self.deny(id, NO_POLICY_MESSAGE, record),
+            (Some(id), Operation::ListTools | Operation::Other { .. }) => {
+                self.answer(Refusal::no_policy(200).reply(Some(id.as_str())), record)
+            }
+            (None, _) | (Some(_), Operation::Response) => self.answer(Reply::empty(202), record),
+        }
+    }
+
     fn refuse(&mut self, refusal: Refusal, id: Option<&str>, now: Timestamp) -> Step {
         let mut record = self.start_record(now);
-        record.refuse(rule::MALFORMED, &refusal.reason);
+        record.refuse(refusal.rule, &refusal.reason);
         self.answer(refusal.reply(id), record)
     }
 
@@ -242,16 +280,17 @@ impl Exchange {
     }
 
     fn start_record(&self, now: Timestamp) -> Record {
-        let policy = self.gate.policy();
+        let policy = self.policy();
+        let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
         Record {
             ts: now.to_string(),
             request_id: self.head.request_id.clone(),
-            grant: Principal::ANONYMOUS.to_owned(),
+            grant: text(self.caller.as_ref().map(|caller| caller.grant.as_str())),
             session: self.head.session.as_deref().map(bounded),
             method: None,
             tool: None,
-            policy: policy.name().to_owned(),
-            policy_version: policy.version().to_owned(),
+            policy: text(policy.map(Policy::name)),
+            policy_version: text(policy.map(Policy::version)),
             outcome: Outcome::Allowed,
             rule: String::new(),
             message: String::new(),
@@ -282,6 +321,7 @@ impl Head {
 /// Why a request is refused before anything of it is judged.
 struct Refusal {
     status: u16,
+    rule: &'static str,
     headers: &'static [(&'static str, &'static str)],
     code: i32,
     reason: String,
@@ -290,7 +330,29 @@ struct Refusal {
 
 impl Refusal {
     fn bad_request(code: i32, reason: impl Into<String>) -> Self {
-        Self { status: 400, headers: &[], code, reason: reason.into(), details: "mcp_malformed" }
+        let (rule, details) = (rule::MALFORMED, "mcp_malformed");
+        Self { status: 400, rule, headers: &[], code, reason: reason.into(), details }
+    }
+
+    /// Nobody that may call calls like that. 401 is no policy's word but HTTP's for this, and tells a client to
+    /// authenticate (RFC 6750, section 3).
+    fn no_grant() -> Self {
+        Self {
+            status: 401,
+            rule: rule::NO_GRANT,
+            headers: &[("www-authenticate", "Bearer")],
+            code: NOT_GRANTED,
+            reason: "No grant matches the credentials of this request".to_owned(),
+            details: "mcp_no_grant",
+        }
+    }
+
+    /// A known caller without a policy. For what carries no message 405: to clients that is a server which offers no
+    /// stream, or no end of a session, and no reason to give up.
+    fn no_policy(status: u16) -> Self {
+        let headers: &[_] = if status == 405 { &[("allow", "POST")] } else { &[] };
+        let reason = NO_POLICY_MESSAGE.to_owned();
+        Self { status, rule: rule::NO_POLICY, headers, code: NO_POLICY, reason, details: "mcp_denied" }
     }
 
     fn reply(&self, id: Option<&str>) -> Reply {

@@ -32,6 +32,10 @@ impl Outcome {
 pub mod rule {
     /// Step 1: the request cannot be read with certainty.
     pub const MALFORMED: &str = "(malformed)";
+    /// Step 2: no grant matches.
+    pub const NO_GRANT: &str = "(no grant)";
+    /// Step 3: no policy is attached to the grant.
+    pub const NO_POLICY: &str = "(no policy)";
     /// Step 5: the tool is hidden.
     pub const HIDDEN: &str = "(hidden)";
     /// Step 6: the tool is not listed under `default: deny`.

@@ -53,10 +53,7 @@ impl Path {
             ("session", ".id") => Ok(Self::Session),
             ("grant" | "session", _) => Err(BadPath::Malformed),
             ("header", _) => named().map(|name| Self::Header(name.to_ascii_lowercase())),
-            ("jwt", _) => {
-                let parts: Vec<String> = named()?.split('.').map(str::to_owned).collect();
-                if parts.iter().any(String::is_empty) { Err(BadPath::Malformed) } else { Ok(Self::Jwt(parts)) }
-            }
+            ("jwt", _) => claim_steps(rest).map(Self::Jwt),
             ("uri", "") => Ok(Self::Uri),
             _ => Err(BadPath::UnknownRoot),
         }
@@ -71,6 +68,22 @@ impl Path {
     pub(super) fn is_in_meta(&self) -> bool {
         matches!(self, Self::Meta(_))
     }
+}
+
+/// A claim by its name or path, such as `groups`, `realm_access.roles` or `["https://example.com/roles"]`.
+pub(crate) fn claim_path(text: &str) -> Option<Vec<String>> {
+    let dot = if text.starts_with('[') { "" } else { "." };
+    claim_steps(&format!("{dot}{text}")).ok()
+}
+
+/// Steps that are names, all of them: the proxy hands out members of claims, and no elements.
+fn claim_steps(text: &str) -> Result<Vec<String>, BadPath> {
+    let name = |step| match step {
+        // The host joins the parts of a path by NUL.
+        Step::Member(name) if !name.is_empty() && !name.contains('\0') => Ok(name),
+        Step::Member(_) | Step::Index(_) | Step::Every => Err(BadPath::Malformed),
+    };
+    steps(text)?.into_iter().map(name).collect()
 }
 
 /// `.name`, `[3]`, `[*]` or `["any text"]`, at least one.
