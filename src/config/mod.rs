@@ -49,13 +49,6 @@ pub struct Caller {
     policy: Option<usize>,
 }
 
-impl Caller {
-    /// Someone without a policy, for whom nothing is done.
-    pub(crate) const fn nobody() -> Self {
-        Self { grant: String::new(), policy: None }
-    }
-}
-
 impl Gate {
     /// Reads the configuration as the host delivered it.
     ///

@@ -2,7 +2,7 @@
 
 use super::stand_in::StandIn;
 use super::{Exchange, HeaderEdit, HeaderStep, Headers, Phase, Reply, Step};
-use crate::config::{Caller, HiddenReply};
+use crate::config::HiddenReply;
 use crate::policy::{Decision, Outcome, Policy, Principal, Query, Store, rule};
 use crate::record::{Record, arg_keys, bounded};
 use crate::timestamp::Timestamp;
@@ -58,15 +58,20 @@ impl Exchange {
         if let Err(refusal) = self.check_head(headers, end_of_stream) {
             return HeaderStep::plain(self.refuse(refusal, None, now));
         }
-        // Steps 2 and 3, before a byte of the body is read; who is refused here costs no more than headers.
+        let edits = self.edits();
+        let is_post = self.head.method == b"POST";
+        if is_post && self.gate.settings.hold_request_headers {
+            return HeaderStep { edits, step: Step::Wait };
+        }
+        // Step 2, where the headers would go on now. Elsewhere it waits for the body: an answer before the end of a
+        // request costs the client its connection.
         if self.caller.is_none() {
             return HeaderStep::plain(self.refuse(Refusal::no_grant(), None, now));
         }
-        let edits = self.edits();
-        if self.head.method == b"POST" {
-            let hold = self.gate.settings.hold_request_headers;
-            return HeaderStep { edits, step: if hold { Step::Wait } else { Step::Continue } };
+        if is_post {
+            return HeaderStep { edits, step: Step::Continue };
         }
+        // Step 3, for what carries no message.
         if self.policy().is_none() {
             return HeaderStep::plain(self.refuse(Refusal::no_policy(405), None, now));
         }
@@ -186,17 +191,20 @@ impl Exchange {
         record.method = Some(bounded(operation.method())).filter(|method| !method.is_empty());
         let mut asked = Asked { id: id.map(|id| id.as_str().to_owned()), ..Asked::default() };
         let gate = Rc::clone(&self.gate);
-        let caller = self.caller.clone().unwrap_or_else(Caller::nobody);
-        // Step 3.
+        if let Operation::CallTool { name, .. } = operation {
+            record.tool = Some(bounded(name));
+        }
+        // Steps 2 and 3.
+        let Some(caller) = self.caller.clone() else {
+            let refusal = Refusal::no_grant();
+            record.refuse(refusal.rule, &refusal.reason);
+            return self.answer(refusal.reply(id.map(|id| id.as_str())), record);
+        };
         let Some(policy) = gate.policy_for(&caller) else {
-            if let Operation::CallTool { name, .. } = operation {
-                record.tool = Some(bounded(name));
-            }
             return self.deny_without_policy(id, operation, record);
         };
         match operation {
             Operation::CallTool { name, name_token, arguments, meta } => {
-                record.tool = Some(bounded(name));
                 record.arg_keys = arguments.map(top_level_names).unwrap_or_default();
                 let Some(id) = id else {
                     // A notification is never answered, and an upstream might still run it.

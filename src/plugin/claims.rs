@@ -1,8 +1,9 @@
 //! A claim as the host hands it out: bytes without a type. A string is its text, a number 8 bytes of an IEEE double,
 //! a boolean one byte, a list the keys of a map whose values are empty (`pairs`).
 //!
-//! INVARIANT: bytes have one reading or none. A text is never taken for anything else, and what holds control
-//! characters is no text; so whoever chooses the text of a claim cannot make it another type's.
+//! INVARIANT: bytes have one reading or none, and what reads as a text is never taken for anything else. Every other
+//! type's bytes hold control characters or are no UTF-8 (but for a few in a thousand fractions, which then are texts),
+//! so a text that holds some is taken for the type that it fits, or has no reading: see `docs/grants.md`.
 
 use super::pairs;
 use crate::policy::{Claim, Unclear};
