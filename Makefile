@@ -43,6 +43,7 @@ wasm-test: ## The policy cases and streams, run as wasm under node
 	  scripts/cargo-wasm.sh wasm32-unknown-unknown test --locked --test cases --test grants --test streams
 
 e2e: wasm ## Real clients, a real Envoy and real servers
+	scripts/need.sh curl openssl
 	scripts/peers.sh
 	envoy=$$(scripts/envoy.sh) && MCP_POLICY_E2E=required MCP_POLICY_ENVOY=$$envoy cargo test --locked --test envoy
 

@@ -7,6 +7,7 @@
 mod answer;
 mod headers;
 mod known;
+mod refusal;
 mod request;
 mod stand_in;
 

@@ -1,5 +1,6 @@
 //! The request's side: headers and body in; forward, hold, or refuse with the right JSON-RPC answer.
 
+use super::refusal::{NO_POLICY_MESSAGE, Refusal};
 use super::stand_in::StandIn;
 use super::{Exchange, HeaderEdit, HeaderStep, Headers, Phase, Reply, Step};
 use crate::config::HiddenReply;
@@ -19,11 +20,6 @@ const MAX_SESSION_BYTES: usize = 1024;
 const READABLE: HeaderEdit = HeaderEdit::Set("accept-encoding", "identity");
 const NO_TOKEN: HeaderEdit = HeaderEdit::Remove("authorization");
 const NO_COOKIES: HeaderEdit = HeaderEdit::Remove("cookie");
-
-/// JSON-RPC error codes of our own: outside the range that JSON-RPC reserves, and like HTTP's.
-const NOT_GRANTED: i32 = 401;
-const NO_POLICY: i32 = 403;
-const NO_POLICY_MESSAGE: &str = "No policy is attached to this grant";
 
 /// What the request's headers say.
 #[derive(Debug, Default)]
@@ -323,49 +319,6 @@ impl Head {
             session_fault: !session.is_ok_and(|value| value.is_none_or(is_id)),
             names_tool: headers.first("mcp-name").is_some(),
         }
-    }
-}
-
-/// Why a request is refused before anything of it is judged.
-struct Refusal {
-    status: u16,
-    rule: &'static str,
-    headers: &'static [(&'static str, &'static str)],
-    code: i32,
-    reason: String,
-    details: &'static str,
-}
-
-impl Refusal {
-    fn bad_request(code: i32, reason: impl Into<String>) -> Self {
-        let (rule, details) = (rule::MALFORMED, "mcp_malformed");
-        Self { status: 400, rule, headers: &[], code, reason: reason.into(), details }
-    }
-
-    /// Nobody that may call calls like that. 401 is no policy's word but HTTP's for this, and tells a client to
-    /// authenticate (RFC 6750, section 3).
-    fn no_grant() -> Self {
-        Self {
-            status: 401,
-            rule: rule::NO_GRANT,
-            headers: &[("www-authenticate", "Bearer")],
-            code: NOT_GRANTED,
-            reason: "No grant matches the credentials of this request".to_owned(),
-            details: "mcp_no_grant",
-        }
-    }
-
-    /// A known caller without a policy. For what carries no message 405: to clients that is a server which offers no
-    /// stream, or no end of a session, and no reason to give up.
-    fn no_policy(status: u16) -> Self {
-        let headers: &[_] = if status == 405 { &[("allow", "POST")] } else { &[] };
-        let reason = NO_POLICY_MESSAGE.to_owned();
-        Self { status, rule: rule::NO_POLICY, headers, code: NO_POLICY, reason, details: "mcp_denied" }
-    }
-
-    fn reply(&self, id: Option<&str>) -> Reply {
-        let body = reply::error(id, self.code, &self.reason);
-        Reply { status: self.status, headers: self.headers, body, details: self.details }
     }
 }
 

@@ -207,14 +207,14 @@ fn claims() {
     ];
     check(&mut envoy, &rows, &[]);
 
-    // What is no valid token is refused by Envoy's filter, before the plugin.
-    let mut connection = envoy.connect();
+    // What is no valid token is refused by Envoy's filter, before the plugin and before the body, which ends the
+    // connection.
     let expired = issuer.token(&json!({ "iss": "https://sso.example.com/", "aud": "mcp-gateway", "exp": 1 }));
     let elsewhere =
         issuer.token(&json!({ "iss": "https://sso.example.com/", "aud": "other", "exp": 4_000_000_000_u64 }));
     for token in [other.token(&payload(&operations)), expired, elsewhere, "x".to_owned()] {
         let (name, value) = bearer(&token);
-        let answer = connection.exchange(&Request::post(mcp::call("1", TOOL)).with(name, value));
+        let answer = envoy.connect().exchange(&Request::post(mcp::call("1", TOOL)).with(name, value));
         assert!(matches!(answer.status, 401 | 403), "{answer:?}");
     }
     drop(envoy);
