@@ -219,3 +219,18 @@ fn policies_and_grants_are_found_by_name() {
     assert_eq!(grant("a"), Some(("a", Some("The A team"))));
     assert_eq!((grant("b"), grant("c")), (Some(("b", None)), None));
 }
+
+#[test]
+fn an_answer_before_the_body_shows_a_caller_without_a_policy_nothing() {
+    let gate = gate(r#"{"policies":{},"grants":[{"id":"a","match":{"mtls_san":"a"}}]}"#);
+    let proxy = Proxy { claims: Value::Null, san: Some("a".into()) };
+    let mut exchange = Exchange::verified_by(Box::new(proxy), gate);
+    let now = Timestamp::from_millis(0);
+    // Headers are not held, so the server has them.
+    assert_eq!(exchange.request_headers(&headers(&support::POST), false, now).step, Step::Continue);
+    let answer = [(":status", "200"), ("content-type", "application/json")];
+    let Step::Reply(reply) = exchange.answer_headers(&headers(&answer), false).step else { panic!("replied") };
+    assert_eq!(reply.status, 502);
+    assert!(String::from_utf8(reply.body).unwrap().contains("before the request was judged"));
+    assert_eq!(exchange.request_whole(WORK.as_bytes(), now, &mut store()), Step::Wait);
+}
