@@ -19,6 +19,7 @@ pub struct Record {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
     /// The grant's id.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub grant: String,
     /// The `Mcp-Session-Id`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -30,8 +31,10 @@ pub struct Record {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tool: Option<String>,
     /// The policy's name.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub policy: String,
     /// See [`crate::policy::Policy::version`].
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub policy_version: String,
     /// What came of it.
     pub outcome: Outcome,

@@ -7,7 +7,7 @@ use super::{Source, unusable, validate};
 use clap::{Args, ValueEnum};
 use mcp_policy::cases::{Call, Defaults};
 use mcp_policy::config::Gate;
-use mcp_policy::policy::{Decision, MemoryStore, Outcome, Policy, Trace, Verdict};
+use mcp_policy::policy::{Decision, MemoryStore, Outcome, Policy, Trace, Untraced, Verdict};
 use serde::Serialize;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -40,12 +40,17 @@ enum Judge {
 }
 
 impl Judge {
-    /// The policy for this call. The one place to look its grant up.
-    fn policy_for(&self, _call: &Call) -> &Policy {
-        match self {
-            Self::Policy(policy) => policy,
-            Self::Gate(gate) => gate.policy(),
-        }
+    /// The policy for this call, by its grant; else what is said to a caller without one.
+    fn policy_for(&self, call: &Call) -> Result<&Policy, Decision<'static>> {
+        let gate = match self {
+            Self::Policy(policy) => return Ok(policy),
+            Self::Gate(gate) => gate,
+        };
+        // Where callers are not told apart, a grant only divides the counts of a trial.
+        let policy = if gate.has_grants() { gate.policy_of(&call.grant) } else { gate.default_policy() };
+        policy.ok_or_else(|| {
+            if gate.grant_named(&call.grant).is_some() { Decision::no_policy() } else { Decision::no_grant() }
+        })
     }
 }
 
@@ -100,14 +105,20 @@ fn decide(judge: &Judge, calls: Box<dyn BufRead>, arguments: &Arguments, out: &m
         let policy = judge.policy_for(&call);
         match arguments.format {
             Format::Jsonl => {
-                let decision = call.make(policy, &mut store, &mut mcp_policy::policy::Untraced);
+                let decision = match policy {
+                    Ok(policy) => call.make(policy, &mut store, &mut Untraced),
+                    Err(refusal) => refusal,
+                };
                 let Decision { outcome, rule, message, .. } = &decision;
                 let line = Line { outcome: *outcome, rule, message };
                 writeln!(out, "{}", serde_json::to_string(&line)?)?;
             }
             Format::Text => {
                 let mut steps = Steps::default();
-                let decision = call.make(policy, &mut store, &mut steps);
+                let decision = match policy {
+                    Ok(policy) => call.make(policy, &mut store, &mut steps),
+                    Err(refusal) => refusal,
+                };
                 explain(number, &call, &steps, &decision, out)?;
             }
         }

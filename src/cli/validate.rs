@@ -3,8 +3,8 @@
 use super::{read_bytes, unusable};
 use clap::{Args, ValueEnum};
 use mcp_policy::config::{self, Gate};
-use mcp_policy::policy::Problems;
 use mcp_policy::policy::lint::ToolList;
+use mcp_policy::policy::{Policy, Problems};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -59,7 +59,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         match Gate::load(&bytes) {
             Ok(gate) => {
                 if arguments.format == Format::Text {
-                    println!("{}: valid, version {}", path.display(), gate.policy().version());
+                    println!("{}: valid, {}", path.display(), versions(&gate));
                 }
                 findings.extend(Finding::each(path, Severity::Warning, &config::lint(&bytes, tools.as_ref())));
             }
@@ -75,6 +75,19 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     }
     let has_error = findings.iter().any(|finding| finding.severity == Severity::Error);
     ExitCode::from(if is_unreadable { 2 } else { u8::from(has_error) })
+}
+
+/// The version of each policy, by name where there are several.
+fn versions(gate: &Gate) -> String {
+    let policies: Vec<&Policy> = gate.policies().collect();
+    match policies.as_slice() {
+        [policy] => format!("version {}", policy.version()),
+        [] => "without policies".to_owned(),
+        several => {
+            let version = |policy: &&Policy| format!("\"{}\" version {}", policy.name(), policy.version());
+            several.iter().map(version).collect::<Vec<_>>().join(", ")
+        }
+    }
 }
 
 /// Prints every problem; exit code 1.

@@ -77,6 +77,10 @@ impl Exchange {
         if let Some(record) = &mut self.record {
             record.upstream_status = Some(status);
         }
+        if self.policy().is_none() {
+            // Only where headers are not held: nothing will be forwarded, and nothing can be shown.
+            return self.reject("it came before the request was judged");
+        }
         let media_type = MediaType::of_response(headers.first("content-type"));
         // A legacy server answers 202 here and sends the list elsewhere; an error page holds no list.
         let is_accepted = status == 202;
@@ -159,7 +163,9 @@ impl Exchange {
     /// The answer is whole, by its end or by trailers.
     pub fn answer_whole(&mut self, body: &[u8]) -> Step {
         let Answer::Whole { wants_list } = &self.answer else { return Step::Continue };
-        match self.asked.filter(body, *wants_list, self.gate.policy(), &mut self.has_error) {
+        let policy = self.caller.as_ref().and_then(|caller| self.gate.policy_for(caller));
+        let Some(policy) = policy else { return Step::Replace(Vec::new()) };
+        match self.asked.filter(body, *wants_list, policy, &mut self.has_error) {
             Ok(None) => Step::Continue,
             Ok(Some(replaced)) => Step::Replace(replaced),
             Err((reason, error)) => {
@@ -174,7 +180,8 @@ impl Exchange {
         let (mut notes, asked) = (Vec::new(), &self.asked);
         let step = match &mut self.answer {
             Answer::Events(decoder, progress) => {
-                let policy = self.gate.policy();
+                let policy = self.caller.as_ref().and_then(|caller| self.gate.policy_for(caller));
+                let Some(policy) = policy else { return Step::Replace(Vec::new()) };
                 let mut out = decoder.push(chunk, &mut |event| asked.judge(event, policy, progress, &mut notes));
                 if end_of_stream {
                     let mut rest = decoder.finish(&mut |event| asked.judge(event, policy, progress, &mut notes));

@@ -6,17 +6,20 @@
 
 mod answer;
 mod headers;
+mod known;
+mod refusal;
 mod request;
 mod settlement;
 mod stand_in;
 
 pub use answer::MAX_ANSWER_BYTES;
 pub use headers::{HeaderEdit, Headers};
+pub use known::Verified;
 
 pub use settlement::Upstream;
 
-use crate::config::Gate;
-use crate::policy::Reservation;
+use crate::config::{Caller, Gate};
+use crate::policy::{Policy, Reservation};
 use crate::record::Record;
 use answer::Answer;
 use request::Asked;
@@ -82,6 +85,9 @@ pub struct Exchange {
     gate: Rc<Gate>,
     head: request::Head,
     headers: Headers,
+    verified: Box<dyn Verified>,
+    /// Whom it is judged as; `None` before its headers came, and when nobody may call like that.
+    caller: Option<Caller>,
     phase: Phase,
     asked: Asked,
     answer: Answer,
@@ -106,10 +112,18 @@ enum Phase {
 }
 
 impl Exchange {
-    /// An exchange under `gate`, before its first event.
+    /// An exchange under `gate`, before its first event, behind a proxy that verifies nobody.
     #[must_use]
     pub fn new(gate: Rc<Gate>) -> Self {
+        Self::verified_by(Box::new(known::Nobody), gate)
+    }
+
+    /// The same, behind a proxy that knows callers.
+    #[must_use]
+    pub fn verified_by(verified: Box<dyn Verified>, gate: Rc<Gate>) -> Self {
         Self {
+            verified,
+            caller: None,
             gate,
             head: request::Head::default(),
             headers: Headers::default(),
@@ -127,6 +141,11 @@ impl Exchange {
     #[must_use]
     pub fn gate(&self) -> &Gate {
         &self.gate
+    }
+
+    /// The policy that its caller is judged by; `None` when there is none.
+    fn policy(&self) -> Option<&Policy> {
+        self.gate.policy_for(self.caller.as_ref()?)
     }
 
     /// What was decided; `None` while nothing was.

@@ -6,9 +6,9 @@
 
 #![allow(unsafe_code)]
 
-use super::pairs;
-use crate::exchange::{HeaderEdit, Headers, Reply};
-use crate::policy::{PutError, Store, Unavailable, Version};
+use super::{claims, pairs};
+use crate::exchange::{HeaderEdit, Headers, Reply, Verified};
+use crate::policy::{Claim, PutError, Store, Unavailable, Unclear, Version};
 use crate::timestamp::Timestamp;
 use proxy_wasm::types::{BufferType, MapType};
 use std::ptr::null_mut;
@@ -168,6 +168,38 @@ pub(super) fn property(path: &str) -> Vec<u8> {
 pub(super) fn set_filter_state(name: &str, value: &str) -> Result<(), HostError> {
     // SAFETY: the host reads both during the call only. A path of one part needs no separator.
     check(unsafe { proxy_set_property(name.as_ptr(), name.len(), value.as_ptr(), value.len()) })
+}
+
+/// The value at a path of Envoy's attributes; `None` where there is nothing.
+fn property<'p>(path: impl IntoIterator<Item = &'p str>) -> Result<Option<Vec<u8>>, Unclear> {
+    let parts: Vec<&str> = path.into_iter().collect();
+    let path = parts.join("\0");
+    let (mut data, mut length) = (null_mut(), 0);
+    // SAFETY: as in `buffer`; the path is read during the call only.
+    let status = unsafe { proxy_get_property(path.as_ptr(), path.len(), &raw mut data, &raw mut length) };
+    match status {
+        // SAFETY: as in `buffer`.
+        OK => Ok(Some(unsafe { adopt(data, length) })),
+        NOT_FOUND => Ok(None),
+        _ => Err(Unclear),
+    }
+}
+
+/// What Envoy's own filters and its TLS found out about the caller.
+#[derive(Debug)]
+pub(super) struct Properties;
+
+impl Verified for Properties {
+    fn claim(&self, payload_key: &str, path: &[String]) -> Result<Option<Claim>, Unclear> {
+        let payload = ["metadata", "filter_metadata", "envoy.filters.http.jwt_authn", payload_key];
+        let bytes = property(payload.into_iter().chain(path.iter().map(String::as_str)))?;
+        bytes.map(|bytes| claims::read(&bytes)).transpose()
+    }
+
+    fn peer_san(&self) -> Result<Option<String>, Unclear> {
+        let bytes = property(["connection", "uri_san_peer_certificate"])?;
+        bytes.map(|bytes| String::from_utf8(bytes).map_err(|_| Unclear)).transpose()
+    }
 }
 
 /// Envoy's shared data: one map for all workers of the plugin's `vm_id`.

@@ -3,7 +3,7 @@
 //! Whatever a host call fails at, the stream does not go on: the client gets a 500 of ours where an
 //! answer is still possible, else the stream is held until Envoy's own timeout ends it.
 
-use super::host::{self, HostError, SharedData};
+use super::host::{self, HostError, Properties, SharedData};
 use crate::config::{Gate, Log};
 use crate::exchange::{Exchange, HeaderStep, Reading, Reply, Step};
 use crate::policy::Outcome;
@@ -47,7 +47,13 @@ impl Side {
 
 impl Http {
     pub(super) fn new(gate: Option<Rc<Gate>>) -> Self {
-        Self { exchange: gate.map(Exchange::new), request_bytes: 0, answer_bytes: 0, is_logged: false, broken: None }
+        Self {
+            exchange: gate.map(|gate| Exchange::verified_by(Box::new(Properties), gate)),
+            request_bytes: 0,
+            answer_bytes: 0,
+            is_logged: false,
+            broken: None,
+        }
     }
 
     fn request_whole(&mut self) -> Result<Action, HostError> {

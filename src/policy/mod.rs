@@ -32,6 +32,8 @@ pub use decision::{Decision, Outcome, rule};
 pub use facts::{Claim, Facts, NoFacts, Unclear};
 pub use fields::Fields;
 pub use limit::Reservation;
+pub(crate) use path::claim_path;
+pub(crate) use pattern::Pattern;
 pub use problem::{Pointer, Problem, Problems};
 pub use query::{Principal, Query};
 pub use store::{MemoryStore, PutError, Store, Unavailable, Version};

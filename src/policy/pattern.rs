@@ -2,14 +2,14 @@
 
 /// A name or a pattern, as written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Pattern {
+pub(crate) struct Pattern {
     text: String,
     /// Characters that stand for themselves; more of them win.
     literals: usize,
 }
 
 impl Pattern {
-    pub(super) fn new(text: &str) -> Self {
+    pub(crate) fn new(text: &str) -> Self {
         let literals = text.chars().filter(|character| !is_wildcard(*character)).count();
         Self { text: text.to_owned(), literals }
     }
@@ -43,7 +43,7 @@ impl Pattern {
     }
 
     /// Whether the whole of `name` fits. At most `name` × pattern steps, without backtracking stacks.
-    pub(super) fn matches(&self, name: &str) -> bool {
+    pub(crate) fn matches(&self, name: &str) -> bool {
         let (mut pattern, mut rest) = (self.text.chars(), name.chars());
         // Where to go on after the last `*`: the pattern behind it, and the first name not yet tried there.
         let mut star: Option<(std::str::Chars<'_>, std::str::Chars<'_>)> = None;

@@ -25,6 +25,7 @@ mod clients;
 mod configuration;
 mod denials;
 mod forwarding;
+mod grants;
 mod lists;
 mod load;
 mod records;
