@@ -348,11 +348,11 @@ fn mutations_get_the_same_verdict_from_both() {
                         compare(&changed, &format!("{place} as {other}"));
                     }
                 }
-            } else if let Some(elements) = changed.pointer_mut(parent).and_then(Value::as_array_mut) {
-                if let Some(index) = name.parse().ok().filter(|index: &usize| *index < elements.len()) {
-                    elements.remove(index);
-                    compare(&changed, &format!("{place} removed"));
-                }
+            } else if let Some(elements) = changed.pointer_mut(parent).and_then(Value::as_array_mut)
+                && let Some(index) = name.parse().ok().filter(|index: &usize| *index < elements.len())
+            {
+                elements.remove(index);
+                compare(&changed, &format!("{place} removed"));
             }
         }
     }
