@@ -70,7 +70,7 @@ fn a_pattern_bomb_is_no_bomb() {
     for _ in 0..10 {
         let mut store = store();
         let mut driver = Driver::new(&gate, &mut store, 0);
-        let name = "a".repeat(5000);
+        let name = "a".repeat(1024);
         driver.post(&format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"{name}"}}}}"#));
     }
     assert!(started.elapsed() < SOON, "{:?}", started.elapsed());

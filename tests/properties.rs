@@ -7,7 +7,9 @@ mod random;
 mod support;
 
 use mcp_policy::config::Gate;
-use mcp_policy::policy::{Decision, MemoryStore, Outcome, Policy, Principal, Query, Store, rule};
+use mcp_policy::policy::{
+    Claim, Decision, Facts, MemoryStore, Outcome, Policy, Principal, Query, Store, Unclear, rule,
+};
 use mcp_policy::timestamp::Timestamp;
 use mcp_policy::wire::json::{Raw, Reader};
 use mcp_policy::wire::sse::{Decoder, Verdict};
@@ -25,6 +27,23 @@ fn load(policy: &Value) -> Policy {
     Policy::load("default", &policy.to_string()).unwrap_or_else(|problems| panic!("{problems}\nin {policy}"))
 }
 
+/// What the driver's POST says beside its body.
+struct Sent;
+
+impl Facts for Sent {
+    fn header(&self, name: &str) -> Result<Option<String>, Unclear> {
+        Ok(support::POST.iter().find(|(header, _)| *header == name).map(|(_, value)| (*value).to_owned()))
+    }
+
+    fn claim(&self, _path: &[String]) -> Result<Option<Claim>, Unclear> {
+        Ok(None)
+    }
+
+    fn peer_san(&self) -> Result<Option<String>, Unclear> {
+        Ok(None)
+    }
+}
+
 fn decide<'p>(policy: &'p Policy, call: &Call, store: &mut dyn Store) -> Decision<'p> {
     let principal = Principal { grant: "anonymous".into(), session: call.session.map(str::to_owned) };
     fn raw(text: &str) -> Raw<'_> {
@@ -36,7 +55,7 @@ fn decide<'p>(policy: &'p Policy, call: &Call, store: &mut dyn Store) -> Decisio
         arguments: call.arguments.as_deref().map(raw),
         meta: call.meta.as_deref().map(raw),
         now: Timestamp::from_millis(call.at),
-        facts: &mcp_policy::policy::NoFacts,
+        facts: &Sent,
     };
     policy.decide(&query, store)
 }
