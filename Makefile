@@ -6,10 +6,10 @@ export ENVOY_VERSION := 1.40.0
 export CARGO_TARGET_DIR := $(CURDIR)/target
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help wasm build run check test lint doc unit wasm-test e2e bench run-check clean
+.PHONY: help wasm build run check test lint doc unit wasm-test e2e bench bench-decide run-check clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 wasm: ## Build the plugin, target/wasm32-wasip1/release/mcp_policy.wasm
 	scripts/wasm.sh
@@ -40,15 +40,19 @@ unit: ## All tests but those that need Envoy
 
 wasm-test: ## The policy cases and streams, run as wasm under node
 	runner=$$(scripts/wasm-bindgen.sh) && CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=$$runner \
-	  scripts/cargo-wasm.sh wasm32-unknown-unknown test --locked --test cases --test streams
+	  scripts/cargo-wasm.sh wasm32-unknown-unknown test --locked --test cases --test grants --test streams
 
 e2e: wasm ## Real clients, a real Envoy and real servers
+	scripts/need.sh curl openssl
 	scripts/peers.sh
 	envoy=$$(scripts/envoy.sh) && MCP_POLICY_E2E=required MCP_POLICY_ENVOY=$$envoy cargo test --locked --test envoy
 
 bench: wasm ## What the plugin costs, beside a filter that does nothing
 	scripts/cargo-wasm.sh wasm32-wasip1 build --release --locked --example do_nothing
 	envoy=$$(scripts/envoy.sh) && MCP_POLICY_E2E=required MCP_POLICY_ENVOY=$$envoy cargo bench --locked --bench gate
+
+bench-decide: ## What a decision costs by the size of the policy; fails when it grows with it
+	cargo run --release --locked --example decide
 
 run-check: ## Whether `make run` shows what it promises, and ends cleanly
 	scripts/run-check.sh

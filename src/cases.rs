@@ -1,144 +1,89 @@
-//! Decision cases: a policy's expectations as data, run by `mcp-policy test`, `cargo test` and in wasm.
+//! Runs cases: a policy's expectations as data, by `mcp-policy test`, by `cargo test`, in wasm, and by the
+//! plugin before it puts a policy in force.
 
-use crate::policy::{MemoryStore, NoFacts, Outcome, Policy, Principal, Query, Target};
-use crate::timestamp::Timestamp;
+use crate::policy::survey::Costs;
+use crate::policy::{Decision, Fields, MemoryStore, NoFacts, Pointer, Policy, Principal, Problems, Query};
+use crate::policy::{Store, Target, Trace, Untraced, Verdict, rule};
 use crate::wire::json::Reader;
-use crate::wire::mcp::Feature;
-use serde::Deserialize;
+use crate::wire::mcp::takes_arguments;
+use crate::wire::value::Value;
+use std::collections::BTreeSet;
+
+pub use crate::policy::case::{Call, CallCase, Case, Defaults, ListCase, Upstream};
+
+/// Tests that one policy may hold.
+pub const MAX_TESTS: usize = 1000;
+/// What the tests of one policy may cost: for each call, its bytes times what its rules do for each of them.
+/// All of it takes some tenths of a second on a laptop, and every worker spends it.
+pub const MAX_TEST_WORK: u64 = 1 << 26;
+/// Bytes that a call counts for beside its own.
+const CALL_BYTES: usize = 64;
 
 /// A file of cases, `NAME.cases.json` beside the policy `NAME.json`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug)]
 pub struct CaseFile {
     /// Each starts with fresh counters.
     pub cases: Vec<Case>,
 }
 
-/// One expectation: of a call, or of a list.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-pub enum Case {
-    /// What becomes of a call.
-    Call(Box<CallCase>),
-    /// What of a list is seen.
-    List(ListCase),
-}
-
-/// What becomes of a call.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CallCase {
-    /// One sentence that is true when the case passes.
-    pub name: String,
-    /// Calls made before, whatever came of them.
-    #[serde(default)]
-    pub after: Vec<Call>,
-    /// The call that is judged.
-    pub call: Call,
-    /// What comes of it.
-    pub expect: Outcome,
-    /// The rule that decides; empty when nothing fires.
-    #[serde(default)]
-    pub rule: String,
-    /// The words for the caller, without prefix; not compared when absent.
-    pub message: Option<String>,
-}
-
-/// One or more equal messages of a client. Names at most one of `tool`, `prompt` and `resource`, and a
-/// `method` where that is not `tools/call`, `prompts/get` or `resources/read`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Call {
-    /// The tool's name.
-    pub tool: Option<String>,
-    /// The prompt's name.
-    pub prompt: Option<String>,
-    /// The resource's URI.
-    pub resource: Option<String>,
-    /// The JSON-RPC method.
-    pub method: Option<String>,
-    /// The arguments, an object.
-    #[serde(default)]
-    pub arguments: serde_json::Map<String, serde_json::Value>,
-    /// The grant's id.
-    #[serde(default = "anonymous")]
-    pub grant: String,
-    /// The `Mcp-Session-Id`.
-    pub session: Option<String>,
-    /// Milliseconds since the epoch.
-    #[serde(default)]
-    pub at: u64,
-    /// How often.
-    #[serde(default = "once")]
-    pub times: u32,
-}
-
-impl Call {
-    /// What it reaches, if anything.
-    #[must_use]
-    pub fn target(&self) -> Option<Target<'_>> {
-        let named = [(Feature::Tool, &self.tool), (Feature::Prompt, &self.prompt), (Feature::Resource, &self.resource)];
-        named.into_iter().find_map(|(feature, name)| Some(Target { feature, name: name.as_deref()? }))
-    }
-
-    /// Its JSON-RPC method.
-    #[must_use]
-    pub fn method(&self) -> &str {
-        self.method.as_deref().unwrap_or(match self.target().map(|target| target.feature) {
-            Some(Feature::Tool) => "tools/call",
-            Some(Feature::Prompt) => "prompts/get",
-            Some(Feature::Resource) => "resources/read",
-            None => "",
-        })
-    }
-
-    fn is_sound(&self) -> bool {
-        let names = [&self.tool, &self.prompt, &self.resource].into_iter().flatten().count();
-        names == 1 || names == 0 && self.method.is_some()
-    }
-}
-
-/// Which elements of a list are seen.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ListCase {
-    /// One sentence that is true when the case passes.
-    pub name: String,
-    /// What the server lists, by name or URI.
-    pub list: Vec<String>,
-    /// What kind of things they are.
-    #[serde(default = "tool")]
-    pub of: Feature,
-    /// Those that the client sees.
-    pub visible: Vec<String>,
-}
-
-fn anonymous() -> String {
-    Principal::ANONYMOUS.to_owned()
-}
-
-const fn tool() -> Feature {
-    Feature::Tool
-}
-
-const fn once() -> u32 {
-    1
-}
-
 /// An expectation that does not hold.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Failure {
+    /// Which of the cases, from 0 on.
+    pub index: usize,
     /// The case's name.
     pub case: String,
-    /// What was expected.
-    pub expected: String,
-    /// What came of it.
+    /// What is not as expected; never empty.
+    pub differences: Vec<Difference>,
+}
+
+/// One thing that is not as expected.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// The outcome, the rule, the message or the list.
+    pub what: &'static str,
+    /// As JSON; `None` where nothing was expected, and the finding only helps to understand the others.
+    pub expected: Option<String>,
+    /// As JSON.
     pub found: String,
 }
 
+/// The case's name, then a diff: `-` what was expected, `+` what was found.
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}\n  expected: {}\n  found:    {}", self.case, self.expected, self.found)
+        f.write_str(&self.case)?;
+        for Difference { what, expected, found } in &self.differences {
+            if let Some(expected) = expected {
+                write!(f, "\n  - {what}: {expected}")?;
+            }
+            write!(f, "\n  + {what}: {found}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Rules that decided a call, or would have but for shadow mode.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Coverage {
+    touched: BTreeSet<String>,
+}
+
+impl Coverage {
+    /// The rules of `policy` that no case made decide.
+    #[must_use]
+    pub fn untouched<'p>(&self, policy: &'p Policy) -> Vec<&'p str> {
+        policy.rules().into_iter().filter(|rule| !self.touched.contains(*rule)).collect()
+    }
+}
+
+impl Trace for Coverage {
+    fn step(&mut self, rule: &str, verdict: Verdict) {
+        match verdict {
+            Verdict::Passed => {}
+            Verdict::Noted | Verdict::Decided => {
+                self.touched.insert(rule.to_owned());
+            }
+        }
     }
 }
 
@@ -146,81 +91,174 @@ impl CaseFile {
     /// Reads a file of cases.
     ///
     /// # Errors
-    /// One line that says what is wrong and where.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let file: Self = serde_json::from_str(text).map_err(|error| error.to_string())?;
-        for case in &file.cases {
-            if let Case::Call(case) = case
-                && !case.after.iter().chain([&case.call]).all(Call::is_sound)
-            {
-                return Err(format!("{}: name one tool, prompt or resource, or give a method", case.name));
+    /// Every problem of the file, each with its pointer.
+    pub fn parse(text: &str) -> Result<Self, Problems> {
+        let (mut problems, root) = (Problems::default(), Pointer::root());
+        let mut cases = Vec::new();
+        match Value::parse(text) {
+            Ok(value) => {
+                if let Some(mut fields) = Fields::of(&value, &root, &mut problems) {
+                    fields.require("cases", &mut problems);
+                    cases = crate::policy::case::read_cases(&mut fields, "cases", &mut problems);
+                    fields.finish(&mut problems);
+                }
             }
+            Err(error) => problems.add(&root, error.to_string()),
         }
-        Ok(file)
+        if problems.is_empty() { Ok(Self { cases }) } else { Err(problems) }
     }
 
     /// Every case that `policy` does not fulfil.
     #[must_use]
     pub fn run(&self, policy: &Policy) -> Vec<Failure> {
-        self.cases.iter().filter_map(|case| case.run(policy)).collect()
+        run(&self.cases, policy, &mut Untraced)
+    }
+}
+
+/// Every one of `cases` that `policy` does not fulfil.
+pub fn run(cases: &[Case], policy: &Policy, trace: &mut dyn Trace) -> Vec<Failure> {
+    let failure = |(index, case): (usize, &Case)| {
+        let differences = match case {
+            Case::Call(call) => call.run(policy, trace),
+            Case::List(list) => list.run(policy, trace),
+        };
+        let case = case.name().to_owned();
+        (!differences.is_empty()).then_some(Failure { index, case, differences })
+    };
+    cases.iter().enumerate().filter_map(failure).collect()
+}
+
+/// Runs the tests that stand in the policy at `at`, and notes each that fails. Bounded by [`MAX_TESTS`] and
+/// [`MAX_TEST_WORK`]: tests past either are a problem, not skipped.
+pub fn run_own(cases: &[Case], policy: &Policy, at: &Pointer, problems: &mut Problems) {
+    let at = at.child("tests");
+    if cases.len() > MAX_TESTS {
+        return problems.add(&at, format!("tests must be at most {MAX_TESTS}, got {}", cases.len()));
+    }
+    let (mut work, mut costs): (u64, _) = (0, Costs::new(policy));
+    for (index, case) in cases.iter().enumerate() {
+        work = work.saturating_add(case.work(&mut costs));
+        if work > MAX_TEST_WORK {
+            let message = "the tests up to this one are too much work to run whenever a configuration is loaded; \
+                           keep large ones in NAME.cases.json";
+            return problems.add(&at.child(index), message);
+        }
+    }
+    for Failure { index, case, differences } in run(cases, policy, &mut Untraced) {
+        let difference = |Difference { what, expected, found }: &Difference| {
+            let expected = expected.as_ref().map(|expected| format!(", expected {expected}"));
+            format!("{what} is {found}{}", expected.unwrap_or_default())
+        };
+        let differences: Vec<String> = differences.iter().map(difference).collect();
+        let case = Value::String(case);
+        problems.add(&at.child(index), format!("test {case} fails: {}", differences.join("; ")));
     }
 }
 
 impl Case {
-    fn run(&self, policy: &Policy) -> Option<Failure> {
+    /// In the unit of [`MAX_TEST_WORK`].
+    fn work(&self, costs: &mut Costs<'_>) -> u64 {
+        let mut work = |calls: u32, target: Option<Target<'_>>, size: usize| {
+            let name = target.map_or(0, |target| target.name.len());
+            let one = costs.of(target).saturating_mul(CALL_BYTES.saturating_add(name).saturating_add(size));
+            u64::from(calls).saturating_mul(u64::try_from(one).unwrap_or(u64::MAX))
+        };
         match self {
-            Self::Call(case) => case.run(policy),
-            Self::List(case) => case.run(policy),
+            Self::Call(case) => case.after.iter().chain([&case.call]).fold(0, |sum: u64, call| {
+                let size = call.method().len() + call.arguments.as_ref().map_or(0, String::len);
+                sum.saturating_add(work(call.times, call.target(), size))
+            }),
+            Self::List(case) => case
+                .list
+                .iter()
+                .fold(0, |sum: u64, name| sum.saturating_add(work(1, Some(Target { feature: case.of, name }), 0))),
         }
+    }
+}
+
+impl Call {
+    /// Makes the call once: judges it, and gives back what it spent if the server's answer says so.
+    pub fn make<'p>(&self, policy: &'p Policy, store: &mut dyn Store, trace: &mut dyn Trace) -> Decision<'p> {
+        let principal = Principal { grant: self.grant.clone(), session: self.session.clone() };
+        let arguments = self.arguments.as_deref().filter(|_| takes_arguments(self.method()));
+        let query = Query {
+            principal: &principal,
+            method: self.method(),
+            target: self.target(),
+            arguments: arguments.and_then(|text| Reader::new(text).value().ok()),
+            meta: None,
+            now: self.at,
+            facts: &NoFacts,
+        };
+        let mut decision = policy.explain(&query, store, trace);
+        if decision.outcome.goes_on() && self.upstream.refunds() {
+            std::mem::take(&mut decision.reservation).refund(store);
+        }
+        decision
     }
 }
 
 impl CallCase {
-    fn run(&self, policy: &Policy) -> Option<Failure> {
+    fn run(&self, policy: &Policy, trace: &mut dyn Trace) -> Vec<Difference> {
         let mut store = MemoryStore::default();
-        let mut decide = |call: &Call| {
-            let principal = Principal { grant: call.grant.clone(), session: call.session.clone() };
-            let arguments = serde_json::Value::from(call.arguments.clone()).to_string();
-            let query = Query {
-                principal: &principal,
-                method: call.method(),
-                target: call.target(),
-                arguments: Reader::new(&arguments).value().ok(),
-                meta: None,
-                now: Timestamp::from_millis(call.at),
-                facts: &NoFacts,
-            };
-            policy.decide(&query, &mut store)
-        };
         for call in &self.after {
             for _ in 0..call.times {
-                decide(call);
+                call.make(policy, &mut store, trace);
             }
         }
-        let decision = decide(&self.call);
-        let holds = decision.outcome == self.expect
-            && decision.rule == self.rule
-            && self.message.as_ref().is_none_or(|message| *message == decision.message);
-        let line = |outcome: Outcome, rule: &str, message: Option<&str>| {
-            let message = message.map(|message| format!(", \"{message}\"")).unwrap_or_default();
-            format!("{outcome:?} by \"{rule}\"{message}").to_lowercase()
+        for _ in 1..self.call.times {
+            self.call.make(policy, &mut store, trace);
+        }
+        let decision = self.call.make(policy, &mut store, trace);
+        let text = |text: &str| Value::String(text.to_owned()).compact();
+        let differs = |what, expected: Option<&str>, found: &str| {
+            let expected = expected.filter(|expected| *expected != found)?;
+            Some(Difference { what, expected: Some(text(expected)), found: text(found) })
         };
-        (!holds).then(|| Failure {
-            case: self.name.clone(),
-            expected: line(self.expect, &self.rule, self.message.as_deref()),
-            found: line(decision.outcome, decision.rule, Some(&decision.message)),
-        })
+        let outcome = differs("outcome", Some(self.expect.as_str()), decision.outcome.as_str());
+        let rule = differs("rule", self.rule.as_deref(), decision.rule);
+        let message = differs("message", self.message.as_deref(), &decision.message);
+        let mut differences: Vec<Difference> = [outcome, rule, message].into_iter().flatten().collect();
+        // Another outcome raises the question which rule it comes from.
+        if self.rule.is_none() && self.expect != decision.outcome {
+            differences.push(Difference { what: "rule", expected: None, found: text(decision.rule) });
+        }
+        differences
     }
 }
 
 impl ListCase {
-    fn run(&self, policy: &Policy) -> Option<Failure> {
-        let visible: Vec<&String> = self.list.iter().filter(|name| policy.visible(self.of, name)).collect();
-        let holds = visible.iter().copied().eq(&self.visible);
-        (!holds).then(|| Failure {
-            case: self.name.clone(),
-            expected: format!("{:?}", self.visible),
-            found: format!("{visible:?}"),
-        })
+    fn run(&self, policy: &Policy, trace: &mut dyn Trace) -> Vec<Difference> {
+        let (visible, gone): (Vec<&String>, Vec<&String>) =
+            self.list.iter().partition(|name| policy.visible(self.of, name));
+        for name in gone {
+            trace.step(if policy.hides(self.of, name) { rule::HIDDEN } else { rule::DEFAULT_DENY }, Verdict::Decided);
+        }
+        if visible.iter().copied().eq(&self.visible) {
+            return Vec::new();
+        }
+        let list = |names: &mut dyn Iterator<Item = &String>| {
+            Value::Array(names.map(|name| Value::String(name.clone())).collect()).compact()
+        };
+        let (expected, found) = (list(&mut self.visible.iter()), list(&mut visible.into_iter()));
+        vec![Difference { what: "visible", expected: Some(expected), found }]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_holds_so_many_tests_and_no_more() {
+        for (count, expected) in [(MAX_TESTS, ""), (MAX_TESTS + 1, "/tests: tests must be at most 1000, got 1001")] {
+            let tests = vec![r#"{"name":"a","list":[],"visible":[]}"#; count].join(",");
+            let text = format!(r#"{{"version":"1","default":"allow","tests":[{tests}]}}"#);
+            let mut policy = Policy::load("test", &text).unwrap();
+            let mut problems = Problems::default();
+            run_own(&policy.take_tests(), &policy, &Pointer::root(), &mut problems);
+            assert_eq!(problems.to_string(), expected);
+            assert!(policy.take_tests().is_empty(), "a policy in force does not keep them");
+        }
     }
 }

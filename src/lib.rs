@@ -5,7 +5,7 @@
 //! what to do is a value ([`exchange::Step`]), and only a host does it.
 //!
 //! ```text
-//! wire  ←  policy  ←  config, exchange  ←  plugin | command line | browser      (record sits beside exchange)
+//! wire  ←  policy  ←  cases, config, exchange  ←  plugin | command line | browser   (record sits beside exchange)
 //! ```
 //!
 //! Arrows are imports and never turn back; `policy` takes only the document reader of `wire`. Below the

@@ -2,6 +2,7 @@
 
 use crate::policy::Outcome;
 use serde::Serialize;
+use std::collections::BTreeSet;
 
 /// Bytes of a client's own text that a record keeps.
 const MAX_TEXT_BYTES: usize = 256;
@@ -18,6 +19,7 @@ pub struct Record {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
     /// The grant's id.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub grant: String,
     /// The `Mcp-Session-Id`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -35,8 +37,10 @@ pub struct Record {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resource: Option<String>,
     /// The policy's name.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub policy: String,
     /// See [`crate::policy::Policy::version`].
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub policy_version: String,
     /// What came of it.
     pub outcome: Outcome,
@@ -57,6 +61,9 @@ pub struct Record {
     /// From the decision to the end of the answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latency_ms: Option<u64>,
+    /// The limits got back what the call had reserved.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub rolled_back: bool,
     /// Why the upstream's answer, or a part of it, was not passed on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answer: Option<String>,
@@ -80,12 +87,27 @@ pub fn bounded(text: &str) -> String {
     format!("{}…", text.get(..end).unwrap_or_default())
 }
 
-/// `keys`, sorted and bounded.
-#[must_use]
-pub fn arg_keys(mut keys: Vec<String>) -> Vec<String> {
-    keys.sort_unstable();
-    keys.truncate(MAX_ARG_KEYS);
-    keys
+/// The first of some names, in order: as many as a record keeps, and never more at a time.
+#[derive(Debug, Default)]
+pub struct ArgKeys(BTreeSet<String>);
+
+impl ArgKeys {
+    /// Adds one name.
+    pub fn add(&mut self, name: &str) {
+        let is_full = self.0.len() == MAX_ARG_KEYS;
+        if is_full && self.0.last().is_some_and(|last| name >= last.as_str()) {
+            return;
+        }
+        if self.0.insert(bounded(name)) && is_full {
+            self.0.pop_last();
+        }
+    }
+
+    /// The names, sorted.
+    #[must_use]
+    pub fn into_vec(self) -> Vec<String> {
+        self.0.into_iter().collect()
+    }
 }
 
 #[cfg(test)]
@@ -97,7 +119,9 @@ mod tests {
         assert_eq!(bounded("short"), "short");
         let long = bounded(&"é".repeat(10_000));
         assert!(long.len() < 300 && long.ends_with('…'), "{}", long.len());
-        let keys = arg_keys((0..1000).map(|n| format!("{n:04}")).rev().collect());
+        let mut keys = ArgKeys::default();
+        (0..1000).rev().for_each(|n| keys.add(&format!("{n:04}")));
+        let keys = keys.into_vec();
         assert_eq!((keys.len(), keys[0].as_str()), (32, "0000"));
     }
 }

@@ -18,6 +18,68 @@ impl Timestamp {
     pub const fn millis(self) -> u64 {
         self.0
     }
+
+    /// Reads RFC 3339's `date-time`: `2026-11-21T09:30:00Z`, with a fraction (cut to milliseconds) and an
+    /// offset in place of `Z` if wanted. `None` for anything else, and for what the type cannot say: times
+    /// before the epoch, leap seconds.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut rest = text;
+        let (year, month, day) = (number(&mut rest, 4)?, date_part(&mut rest, "-")?, date_part(&mut rest, "-")?);
+        let (hour, minute) = (date_part(&mut rest, "T")?, date_part(&mut rest, ":")?);
+        let second = date_part(&mut rest, ":")?;
+        let millis = match rest.strip_prefix('.') {
+            None => 0,
+            Some(fraction) => {
+                let end = fraction.find(|character: char| !character.is_ascii_digit())?;
+                let (digits, zone) = fraction.split_at_checked(end).filter(|(digits, _)| !digits.is_empty())?;
+                rest = zone;
+                let thousandths: String = digits.chars().chain("000".chars()).take(3).collect();
+                thousandths.parse().ok()?
+            }
+        };
+        let offset_minutes = read_offset(rest)?;
+        let is_time = hour < 24 && minute < 60 && second < 60;
+        // A day that its month does not have would come back as another date.
+        if !is_time || year < 1970 || !(1..=12).contains(&month) || day == 0 {
+            return None;
+        }
+        let days = days(year, month, day);
+        if civil(days) != (year, month, day) {
+            return None;
+        }
+        let seconds = days * 86_400 + hour * 3600 + minute * 60 + second;
+        Some(Self(seconds.checked_add_signed(-offset_minutes * 60)? * 1000 + millis))
+    }
+}
+
+/// So many digits.
+fn number(rest: &mut &str, digits: usize) -> Option<u64> {
+    let (number, after) = rest.split_at_checked(digits)?;
+    *rest = after;
+    if number.bytes().all(|byte| byte.is_ascii_digit()) { number.parse().ok() } else { None }
+}
+
+/// Two digits after a separator.
+fn date_part(rest: &mut &str, separator: &str) -> Option<u64> {
+    *rest = rest.strip_prefix(separator)?;
+    number(rest, 2)
+}
+
+/// `Z`, or minutes east of UTC as `+02:00`.
+fn read_offset(text: &str) -> Option<i64> {
+    if text == "Z" {
+        return Some(0);
+    }
+    let (sign, mut rest) = match text.strip_prefix('-') {
+        Some(rest) => (-1, rest),
+        None => (1, text.strip_prefix('+')?),
+    };
+    let (hours, minutes) = (number(&mut rest, 2)?, date_part(&mut rest, ":")?);
+    if !rest.is_empty() || hours > 23 || minutes > 59 {
+        return None;
+    }
+    Some(sign * i64::try_from(hours * 60 + minutes).ok()?)
 }
 
 impl fmt::Display for Timestamp {
@@ -74,6 +136,43 @@ mod tests {
             (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
         ] {
             assert_eq!(Timestamp::from_millis(millis).to_string(), text);
+            assert_eq!(Timestamp::parse(text), Some(Timestamp::from_millis(millis)));
+        }
+    }
+
+    #[test]
+    fn a_time_is_rfc_3339_or_none() {
+        for (text, millis) in [
+            ("1970-01-01T00:00:00Z", Some(0)),
+            ("1970-01-01T02:00:00+02:00", Some(0)),
+            ("1969-12-31T23:00:00-01:00", None),
+            ("1970-01-01T00:00:00-00:00", Some(0)),
+            ("1970-01-01T00:00:01.5Z", Some(1500)),
+            ("1970-01-01T00:00:01.123999999Z", Some(1123)),
+            ("2024-02-29T00:00:00Z", Some(1_709_164_800_000)),
+            ("9999-12-31T23:59:59.999Z", Some(253_402_300_799_999)),
+            ("2023-02-29T00:00:00Z", None),
+            ("2023-04-31T00:00:00Z", None),
+            ("2023-00-10T00:00:00Z", None),
+            ("2023-01-00T00:00:00Z", None),
+            ("2023-13-01T00:00:00Z", None),
+            ("2023-01-01T24:00:00Z", None),
+            ("2016-12-31T23:59:60Z", None),
+            ("2023-01-01T00:00:00", None),
+            ("2023-01-01 00:00:00Z", None),
+            ("2023-01-01t00:00:00z", None),
+            ("2023-01-01T00:00:00.Z", None),
+            ("2023-01-01T00:00:00.1", None),
+            ("2023-01-01T00:00:00+2:00", None),
+            ("2023-01-01T00:00:00+24:00", None),
+            ("2023-01-01T00:00:00Z ", None),
+            ("2023-01-01", None),
+            ("+023-01-01T00:00:00Z", None),
+            ("٢٠٢٣-01-01T00:00:00Z", None),
+            ("1970-01-01T00:30:00+01:00", None),
+            ("", None),
+        ] {
+            assert_eq!(Timestamp::parse(text), millis.map(Timestamp::from_millis), "{text}");
         }
     }
 }

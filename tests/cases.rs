@@ -5,7 +5,7 @@
 
 mod support;
 
-use mcp_policy::cases::{Case, CaseFile};
+use mcp_policy::cases::{Case, CaseFile, Upstream};
 use mcp_policy::config::Gate;
 use mcp_policy::policy::{MemoryStore, Outcome, Policy};
 use serde::Deserialize;
@@ -24,8 +24,11 @@ macro_rules! policies {
 }
 
 /// Name, document and cases; the browser's target has no files to look into.
-const POLICIES: [(&str, &str, &str); 7] =
-    policies!("conditions" "fluentcrm" "grammar" "iterable" "limits" "reference-server" "sections");
+const POLICIES: [(&str, &str, &str); 23] = policies!(
+    "conditions" "deploy-with-reason" "fluentcrm" "grammar" "hide-all-but-five" "iterable" "limits" "no-scripts"
+    "no-secret-paths" "office-hours" "one-budget" "only-select" "own-domain-mail" "read-only-agent" "record-range"
+    "reference-server" "refund-approval" "refunds" "sections" "session-rate" "spend-cap" "tool-bursts" "trying-a-rule"
+);
 
 #[test]
 fn every_policy_decides_as_its_cases_say() {
@@ -43,7 +46,9 @@ fn every_policy_decides_as_its_cases_say() {
 fn no_policy_is_missing_here() {
     let folder = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/policies")).unwrap();
     let names = folder.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let mut names: Vec<String> = names.filter(|name| !name.ends_with(".cases.json")).collect();
+    // Beside them stands the folder of their schema.
+    let is_policy = |name: &String| name.ends_with(".json") && !name.ends_with(".cases.json");
+    let mut names: Vec<String> = names.filter(is_policy).collect();
     names.sort();
     assert_eq!(names, POLICIES.map(|(name, ..)| format!("{name}.json")));
 }
@@ -55,18 +60,19 @@ fn the_wire_says_what_the_engine_decides() {
         let gate = gate(document);
         for case in CaseFile::parse(cases).unwrap().cases {
             let Case::Call(case) = case else { continue };
-            // A bare policy knows one grant only.
-            if case.after.iter().chain([&case.call]).any(|call| call.grant != "anonymous") {
+            // A bare policy knows one grant only, and nobody answers here.
+            let calls = || case.after.iter().chain([&case.call]);
+            if calls().any(|call| call.grant != "anonymous" || call.upstream != Upstream::Success) {
                 continue;
             }
             let mut store = store();
             let mut last = None;
             for call in case.after.iter().chain([&case.call]) {
-                let body = support::message(call).to_string();
+                let body = support::message(call);
                 let mut lines = support::POST.to_vec();
                 lines.extend(call.session.as_deref().map(|session| ("mcp-session-id", session)));
                 for _ in 0..call.times {
-                    let mut driver = Driver::new(&gate, &mut store, call.at);
+                    let mut driver = Driver::new(&gate, &mut store, call.at.millis());
                     let fate = driver.request(&support::headers(&lines), &[body.as_bytes()], false);
                     last = Some((fate, driver.exchange.record().unwrap().clone(), body.clone()));
                 }
@@ -74,7 +80,7 @@ fn the_wire_says_what_the_engine_decides() {
             let (fate, record, body) = last.unwrap();
             assert_eq!(
                 (record.outcome, record.rule.as_str()),
-                (case.expect, case.rule.as_str()),
+                (case.expect, case.rule.as_deref().unwrap_or(&record.rule)),
                 "{name}: {}",
                 case.name
             );
@@ -302,21 +308,23 @@ fn ask(gate: &Rc<Gate>, store: &mut MemoryStore, tool: &str, content_type: &str)
 
 #[test]
 fn a_hidden_tool_can_be_answered_as_one_that_does_not_exist() {
-    let configuration = |default: &str| {
+    let configuration = |default: &str, entry: &str| {
         format!(
-            r#"{{"policies":{{"p":{{"version":"1","default":"{default}","hide":["secret"],"tools":{{"secret":{{}}}},
+            r#"{{"policies":{{"p":{{"version":"1","default":"{default}","hide":["secret"],"tools":{{"secret":{{}},{entry}}},
             "all_tools":{{"limits":[{{"counter":"c","window":"hour","max":2}}]}}}}}},
             "default_policy":"p","hidden_reply":"unknown_tool"}}"#
         )
     };
-    for default in ["allow", "deny"] {
+    // What a pattern says of both names, it says of both.
+    let entries = [r#""other":{}"#, r#""*e*":{}"#, r#""*e*":{"action":"deny"}"#, r#""*e*":{"rate_limit":"1/hour"}"#];
+    for (default, entry) in ["allow", "deny"].into_iter().flat_map(|default| entries.map(|entry| (default, entry))) {
         for content_type in ["application/json", "text/event-stream"] {
-            let gate = gate(&configuration(default));
+            let gate = gate(&configuration(default, entry));
             let (mut one, mut other) = (store(), store());
             for round in 0..3 {
                 let (hidden, rule) = ask(&gate, &mut one, "secret", content_type);
-                let (unknown, _) = ask(&gate, &mut other, "nosuch", content_type);
-                assert_eq!(hidden, unknown, "default {default}, {content_type}, call {round}");
+                let (unknown, _) = ask(&gate, &mut other, "unseen", content_type);
+                assert_eq!(hidden, unknown, "default {default}, {entry}, {content_type}, call {round}");
                 assert_eq!(rule, "(hidden)", "the record tells");
             }
         }

@@ -10,12 +10,20 @@ use serde_json::{Value, json};
 use std::path::Path;
 
 const ENVOY: &str = include_str!("../envoy/envoy.yaml");
+const GRANTS: [(&str, &str); 4] = [
+    ("bearer", include_str!("../envoy/grants-bearer.yaml")),
+    ("header", include_str!("../envoy/grants-header.yaml")),
+    ("jwt", include_str!("../envoy/grants-jwt.yaml")),
+    ("mtls", include_str!("../envoy/grants-mtls.yaml")),
+];
 const ISTIO: &str = include_str!("../envoy/istio-wasmplugin.yaml");
 const ENVOY_GATEWAY: &str = include_str!("../envoy/envoy-gateway.yaml");
 const POLICY: &str = include_str!("../policies/reference-server.json");
 
+/// The first document of a file.
 fn yaml(text: &str) -> Value {
-    serde_saphyr::from_str(text).expect("YAML")
+    let documents: Vec<Value> = serde_saphyr::from_multiple(text).expect("YAML");
+    documents.into_iter().next().expect("a document")
 }
 
 /// The plugin's gate, as the platform would load it from `configuration`.
@@ -52,6 +60,28 @@ fn envoy_serves_the_policy_with_held_headers_and_fails_closed() {
         envoy["static_resources"]["listeners"][0]["per_connection_buffer_limit_bytes"].as_u64().expect("a number");
     let limit = MAX_ANSWER_BYTES.max(gate.settings.max_body_bytes);
     assert!(held > limit as u64, "Envoy holds {held} bytes, the plugin judges {limit}");
+}
+
+#[test]
+fn the_examples_of_grants_differ_from_it_in_who_calls_and_fail_closed_like_it() {
+    let reference = yaml(ENVOY);
+    for (name, text) in GRANTS {
+        let envoy = yaml(text);
+        let connection_manager = &envoy["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0];
+        let filters = connection_manager["typed_config"]["http_filters"].as_array().expect("a list");
+        let filter = filters.iter().find(|filter| filter["name"] == "envoy.filters.http.wasm").expect("the plugin");
+        let mut filter = filter["typed_config"]["config"].clone();
+        let configuration = filter["configuration"]["value"].take();
+        let mut expected = self::filter(&reference).clone();
+        expected["configuration"]["value"].take();
+        assert_eq!(filter, expected, "{name}");
+        assert_eq!(envoy["static_resources"]["clusters"], reference["static_resources"]["clusters"], "{name}");
+
+        let gate = load(configuration.as_str().expect("a text"));
+        assert!(gate.settings.hold_request_headers, "{name}");
+        assert!(gate.default_policy().is_none(), "{name}: a caller without a grant is refused");
+        assert_eq!(gate.policies().count(), 2, "{name}");
+    }
 }
 
 #[test]

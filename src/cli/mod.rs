@@ -3,11 +3,14 @@
 // The command line is the host here: it may read files, and printing is its answer.
 #![allow(clippy::disallowed_methods, clippy::print_stdout)]
 
+mod decide;
 pub mod render;
 mod test;
 mod validate;
 
 use clap::{Args, Parser, Subcommand};
+use mcp_policy::config::Gate;
+use mcp_policy::policy::Policy;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -23,17 +26,11 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Report every problem of policies or plugin configurations
-    Validate {
-        /// Files of JSON
-        #[arg(required = true)]
-        files: Vec<PathBuf>,
-    },
-    /// Run the cases beside policies (NAME.json is tested by NAME.cases.json)
-    Test {
-        /// Policies
-        #[arg(required = true)]
-        policies: Vec<PathBuf>,
-    },
+    Validate(validate::Arguments),
+    /// Judge calls as a proxy would, without one
+    Decide(decide::Arguments),
+    /// Run the tests within policies, and the cases beside them (NAME.json is tested by NAME.cases.json)
+    Test(test::Arguments),
     /// Print a complete configuration of a proxy
     Render {
         #[command(subcommand)]
@@ -47,14 +44,33 @@ enum Platform {
     Envoy(EnvoyArguments),
 }
 
+/// A policy or a plugin configuration, one of them.
 #[derive(Debug, Args)]
-struct EnvoyArguments {
+#[group(required = true, multiple = false)]
+struct Source {
     /// A policy
-    #[arg(long, value_name = "FILE", required_unless_present = "config", conflicts_with = "config")]
+    #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
     /// A plugin configuration
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+}
+
+impl Source {
+    /// The file, and whether it is to be a policy.
+    fn path(&self) -> (&Path, bool) {
+        // The command line has made sure of one.
+        match &self.policy {
+            Some(path) => (path, true),
+            None => (self.config.as_deref().unwrap_or(Path::new("")), false),
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+struct EnvoyArguments {
+    #[command(flatten)]
+    source: Source,
     /// The MCP server's address
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:3001/mcp")]
     upstream: String,
@@ -69,29 +85,26 @@ struct EnvoyArguments {
 /// Runs the verb that the arguments name.
 pub fn run() -> ExitCode {
     match Arguments::parse().verb {
-        Verb::Validate { files } => validate::run(&files),
-        Verb::Test { policies } => test::run(&policies),
+        Verb::Validate(arguments) => validate::run(&arguments),
+        Verb::Decide(arguments) => decide::run(&arguments),
+        Verb::Test(arguments) => test::run(&arguments),
         Verb::Render { platform: Platform::Envoy(arguments) } => render_envoy(&arguments),
     }
 }
 
 fn render_envoy(arguments: &EnvoyArguments) -> ExitCode {
-    let (path, is_policy) = match (&arguments.policy, &arguments.config) {
-        (Some(path), _) => (path, true),
-        (None, Some(path)) => (path, false),
-        (None, None) => return unusable("give --policy or --config"),
-    };
+    let (path, is_policy) = arguments.source.path();
     let text = match read(path) {
         Ok(text) => text,
         Err(code) => return code,
     };
-    let configuration = if is_policy { render::configuration(&text) } else { text.clone() };
     // What is rendered is valid, or is not rendered.
-    if let Err(problems) =
-        mcp_policy::config::Gate::load(if is_policy { text.as_bytes() } else { configuration.as_bytes() })
-    {
+    let checked =
+        if is_policy { Policy::load("default", &text).map(drop) } else { Gate::load(text.as_bytes()).map(drop) };
+    if let Err(problems) = checked {
         return validate::report(path, &problems);
     }
+    let configuration = if is_policy { render::configuration(&text) } else { text };
     let options = render::parse_upstream(&arguments.upstream).map(|upstream| render::Envoy {
         configuration: &configuration,
         port: arguments.port,
@@ -105,6 +118,11 @@ fn render_envoy(arguments: &EnvoyArguments) -> ExitCode {
         }
         Err(error) => unusable(error),
     }
+}
+
+/// The bytes of a file, or exit code 2 after one line that says why not.
+fn read_bytes(path: &Path) -> Result<Vec<u8>, ExitCode> {
+    std::fs::read(path).map_err(|error| unusable(format_args!("{}: {error}", path.display())))
 }
 
 /// The text of a file, or exit code 2 after one line that says why not.

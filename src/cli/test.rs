@@ -1,36 +1,89 @@
-//! `mcp-policy test`: runs `NAME.cases.json` against `NAME.json`, and says what failed.
+//! `mcp-policy test`: runs the tests within policies and the cases beside them, and says what failed and
+//! which rules nothing touched.
 
-use super::{read, unusable, validate};
-use mcp_policy::cases::CaseFile;
+use super::{read, read_bytes, unusable, validate};
+use clap::Args;
+use mcp_policy::cases::{self, CaseFile, Coverage};
 use mcp_policy::policy::Policy;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-pub(super) fn run(policies: &[PathBuf]) -> ExitCode {
-    let (mut passed, mut failed) = (0, 0);
-    for path in policies {
-        match test(path) {
-            Ok((total, failures)) => {
-                failed += failures;
-                passed += total - failures;
-            }
-            Err(code) => return code,
-        }
-    }
-    println!("{passed} passed, {failed} failed");
-    ExitCode::from(u8::from(failed > 0))
+/// How the name of a file of cases ends.
+const CASES: &str = ".cases.json";
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Policies, or the files of cases beside them; either stands for both
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// Fail when a rule decided none of the calls
+    #[arg(long)]
+    coverage: bool,
 }
 
-/// How many cases there are, and how many failed.
-fn test(path: &Path) -> Result<(usize, usize), ExitCode> {
-    let name = path.file_stem().unwrap_or_default().to_string_lossy();
-    let policy = Policy::load(&name, &read(path)?).map_err(|problems| validate::report(path, &problems))?;
-    let cases_path = path.with_extension("cases.json");
-    let cases = CaseFile::parse(&read(&cases_path)?)
-        .map_err(|error| unusable(format_args!("{}: {error}", cases_path.display())))?;
-    let failures = cases.run(&policy);
-    for failure in &failures {
-        println!("{}: {failure}", path.display());
+#[derive(Default)]
+struct Tally {
+    passed: usize,
+    failed: usize,
+    untouched: usize,
+}
+
+pub(super) fn run(arguments: &Arguments) -> ExitCode {
+    let mut tally = Tally::default();
+    for path in policies(&arguments.files) {
+        if let Err(code) = test(&path, &mut tally) {
+            return code;
+        }
     }
-    Ok((cases.cases.len(), failures.len()))
+    println!("{} passed, {} failed", tally.passed, tally.failed);
+    ExitCode::from(u8::from(tally.failed > 0 || arguments.coverage && tally.untouched > 0))
+}
+
+/// Each policy once, though `*.json` names it and its cases.
+fn policies(files: &[PathBuf]) -> Vec<PathBuf> {
+    let mut policies: Vec<PathBuf> = Vec::new();
+    for file in files {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        let policy = match name.strip_suffix(CASES) {
+            Some(stem) => file.with_file_name(format!("{stem}.json")),
+            None => file.clone(),
+        };
+        if !policies.contains(&policy) {
+            policies.push(policy);
+        }
+    }
+    policies
+}
+
+fn test(path: &Path, tally: &mut Tally) -> Result<(), ExitCode> {
+    let name = path.file_stem().unwrap_or_default().to_string_lossy();
+    let mut policy =
+        Policy::load_bytes(&name, &read_bytes(path)?).map_err(|problems| validate::report(path, &problems))?;
+    let beside = path.with_file_name(format!("{name}{CASES}"));
+    let mut suites = vec![(path, "/tests", policy.take_tests())];
+    if beside.exists() {
+        let file = CaseFile::parse(&read(&beside)?).map_err(|problems| validate::report(&beside, &problems))?;
+        suites.push((&beside, "/cases", file.cases));
+    } else if suites.iter().all(|(_, _, cases)| cases.is_empty()) {
+        let beside = beside.display();
+        return Err(unusable(format_args!(
+            "{}: nothing to run: it has no tests, and there is no {beside}",
+            path.display()
+        )));
+    }
+    let mut coverage = Coverage::default();
+    for (file, list, cases) in suites {
+        let failures = cases::run(&cases, &policy, &mut coverage);
+        for failure in &failures {
+            println!("{}: {list}/{}: {failure}", file.display(), failure.index);
+        }
+        tally.failed += failures.len();
+        tally.passed += cases.len() - failures.len();
+    }
+    let untouched = coverage.untouched(&policy);
+    for rule in &untouched {
+        println!("{}: no case touches {rule}", path.display());
+    }
+    tally.untouched += untouched.len();
+    Ok(())
 }

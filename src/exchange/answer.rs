@@ -2,8 +2,8 @@
 //! dropped, and what could hide a list and cannot be read does not pass.
 
 use super::request::Asked;
-use super::{Exchange, HeaderEdit, HeaderStep, Headers, Phase, Reading, Reply, Step};
-use crate::policy::{Outcome, Policy};
+use super::{Exchange, HeaderEdit, HeaderStep, Headers, Phase, Reading, Reply, Step, Upstream};
+use crate::policy::{Outcome, Policy, Store};
 use crate::record::bounded;
 use crate::timestamp::Timestamp;
 use crate::wire::jsonrpc::INTERNAL_ERROR;
@@ -29,16 +29,13 @@ const RELIST: &[HeaderEdit] = &[
     HeaderEdit::Remove("content-digest"),
     HeaderEdit::Remove("repr-digest"),
 ];
-/// The same where the server gave no type: what passes is JSON.
-const RELIST_UNTYPED: &[HeaderEdit] = &[
-    HeaderEdit::Remove("content-length"),
-    HeaderEdit::Remove("etag"),
-    HeaderEdit::Set("content-type", "application/json"),
-];
-/// The body will be ours.
+/// The same where the body will be JSON whatever the server called it.
 const SUBSTITUTE: &[HeaderEdit] = &[
     HeaderEdit::Remove("content-length"),
     HeaderEdit::Remove("etag"),
+    HeaderEdit::Remove("digest"),
+    HeaderEdit::Remove("content-digest"),
+    HeaderEdit::Remove("repr-digest"),
     HeaderEdit::Set("content-type", "application/json"),
 ];
 
@@ -48,6 +45,8 @@ pub(super) enum Answer {
     /// It cannot carry a list.
     #[default]
     Pass,
+    /// Of no type that says how it is read: its first visible byte will tell.
+    Unlabelled,
     /// One JSON text.
     Whole {
         /// It must hold this list.
@@ -64,6 +63,8 @@ pub(super) enum Answer {
 pub(super) struct Progress {
     /// The answer to the request was among it.
     answered: bool,
+    /// That answer was a JSON-RPC error.
+    has_error: bool,
     /// An event did not pass that may have been that answer.
     withheld: bool,
 }
@@ -79,26 +80,28 @@ impl Exchange {
         if let Some(record) = &mut self.record {
             record.upstream_status = Some(status);
         }
-        if end_of_stream {
-            return HeaderStep::plain(Step::Continue);
+        if self.policy().is_none() {
+            // Only where headers are not held: nothing will be forwarded, and nothing can be shown.
+            return self.reject("it came before the request was judged");
         }
         let media_type = MediaType::of_response(headers.first("content-type"));
-        // What no MCP client would take for a message may be anything on a GET: a page, a file.
-        if self.asked.is_bare && media_type == MediaType::Other {
-            return HeaderStep::plain(Step::Continue);
-        }
-        let encoding = headers.first("content-encoding").unwrap_or(b"identity");
-        if !encoding.trim_ascii().eq_ignore_ascii_case(b"identity") {
-            let reason = "it came encoded although it was asked for plain";
-            self.note(reason);
-            self.phase = Phase::Answered;
-            let reply = self.asked.unreadable(reason);
-            return HeaderStep::plain(Step::Reply(reply));
-        }
         // A legacy server answers 202 here and sends the list elsewhere; an error page holds no list.
         let is_accepted = status == 202;
         let list = self.asked.lists.filter(|_| !is_accepted);
         let wanted = list.filter(|_| status < 400);
+        if end_of_stream {
+            return match wanted {
+                Some(list) => self.reject(without(list)),
+                None => HeaderStep::plain(Step::Continue),
+            };
+        }
+        let is_plain = match headers.only("content-encoding") {
+            Ok(encoding) => encoding.is_none_or(|value| value.trim_ascii().eq_ignore_ascii_case(b"identity")),
+            Err(()) => false,
+        };
+        if !is_plain {
+            return self.reject("it came encoded although it was asked for plain");
+        }
         let edits;
         (self.answer, edits) = match media_type {
             MediaType::EventStream => {
@@ -107,18 +110,46 @@ impl Exchange {
             MediaType::Other if list.is_some() => {
                 (Answer::Substitute { reason: "it is neither JSON nor an event stream", sent: false }, SUBSTITUTE)
             }
-            MediaType::Absent if wanted.is_some() => (Answer::Whole { wanted }, RELIST_UNTYPED),
-            MediaType::Json | MediaType::Absent | MediaType::Other => {
-                (Answer::Whole { wanted }, if self.asked.lists.is_some() { RELIST } else { RESIZE })
-            }
+            MediaType::Absent if wanted.is_some() => (Answer::Whole { wanted }, SUBSTITUTE),
+            MediaType::Json if self.asked.lists.is_some() => (Answer::Whole { wanted }, RELIST),
+            // Some clients read an event stream whatever its type, and a type may be wrong.
+            MediaType::Json | MediaType::Absent | MediaType::Other => (Answer::Unlabelled, RESIZE),
         };
         HeaderStep { edits, step: Step::Continue }
+    }
+
+    /// An answer that is not passed on at all.
+    fn reject(&mut self, reason: &'static str) -> HeaderStep {
+        self.note(reason);
+        self.phase = Phase::Answered;
+        HeaderStep::plain(Step::Reply(self.asked.unreadable(reason)))
+    }
+
+    /// The answer's first bytes have come, all of them held: tells how the rest is read. While they are but
+    /// blanks, more of them are needed.
+    pub fn answer_begins(&mut self, bytes: &[u8], end_of_stream: bool) {
+        let text = bytes.trim_ascii_start();
+        if !matches!(self.answer, Answer::Unlabelled) || text.is_empty() && !end_of_stream {
+            return;
+        }
+        // On a GET no client reads JSON in another encoding than UTF-8, and what is no text may be a file.
+        let is_json = match text.first() {
+            Some(b'{' | b'[') => true,
+            Some(first) => !self.asked.is_bare && !first.is_ascii_graphic(),
+            None => false,
+        };
+        self.answer = if is_json {
+            Answer::Whole { wanted: None }
+        } else {
+            Answer::Events(Box::new(Decoder::new(MAX_ANSWER_BYTES)), Progress::default())
+        };
     }
 
     /// How the answer's body is to be reported.
     #[must_use]
     pub fn answer_reading(&self) -> Reading {
         match &self.answer {
+            Answer::Unlabelled => Reading::Beginning,
             Answer::Whole { .. } => Reading::Whole,
             Answer::Events(..) | Answer::Substitute { .. } => Reading::Chunks,
             Answer::Pass => Reading::Nothing,
@@ -139,8 +170,10 @@ impl Exchange {
     /// The answer is whole, by its end or by trailers.
     pub fn answer_whole(&mut self, body: &[u8]) -> Step {
         let Answer::Whole { wanted } = &self.answer else { return Step::Continue };
+        let policy = self.caller.as_ref().and_then(|caller| self.gate.policy_for(caller));
+        let Some(policy) = policy else { return Step::Replace(Vec::new()) };
         let mut notes = Vec::new();
-        let step = match self.asked.filter(body, *wanted, self.gate.policy(), &mut notes) {
+        let step = match self.asked.filter(body, *wanted, policy, &mut self.has_error, &mut notes) {
             Ok(None) => Step::Continue,
             Ok(Some(replaced)) => Step::Replace(replaced),
             Err((reason, error)) => {
@@ -157,7 +190,8 @@ impl Exchange {
         let (mut notes, asked) = (Vec::new(), &self.asked);
         let step = match &mut self.answer {
             Answer::Events(decoder, progress) => {
-                let policy = self.gate.policy();
+                let policy = self.caller.as_ref().and_then(|caller| self.gate.policy_for(caller));
+                let Some(policy) = policy else { return Step::Replace(Vec::new()) };
                 let mut out = decoder.push(chunk, &mut |event| asked.judge(event, policy, progress, &mut notes));
                 if end_of_stream {
                     let mut rest = decoder.finish(&mut |event| asked.judge(event, policy, progress, &mut notes));
@@ -166,6 +200,7 @@ impl Exchange {
                         out.get_or_insert_with(|| chunk.to_vec()).extend(rest);
                     }
                 }
+                self.has_error |= progress.has_error;
                 out.map_or(Step::Continue, Step::Replace)
             }
             Answer::Substitute { reason, sent } => {
@@ -174,16 +209,20 @@ impl Exchange {
                 notes.extend(first.then(|| withheld(reason)));
                 Step::Replace(error)
             }
-            Answer::Pass | Answer::Whole { .. } => Step::Continue,
+            Answer::Pass | Answer::Unlabelled | Answer::Whole { .. } => Step::Continue,
         };
         self.note_all(notes);
         step
     }
 
-    /// The exchange is over; completes the record.
-    pub fn end(&mut self, now: Timestamp) {
-        if let (Phase::Forwarded, Some(record)) = (self.phase, &mut self.record) {
-            record.latency_ms = Some(now.millis().saturating_sub(self.judged_at));
+    /// The exchange is over; settles the call's limits and completes the record. `details` is the host's own
+    /// word on who answered (`%RESPONSE_CODE_DETAILS%`).
+    pub fn end(&mut self, details: &str, now: Timestamp, store: &mut dyn Store) {
+        let (Phase::Forwarded, Some(record)) = (self.phase, &mut self.record) else { return };
+        record.latency_ms = Some(now.millis().saturating_sub(self.judged_at));
+        if Upstream::of(record.upstream_status, details, self.has_error).gives_back() {
+            record.rolled_back = !self.reservation.is_empty();
+            std::mem::take(&mut self.reservation).refund(store);
         }
     }
 
@@ -210,6 +249,7 @@ impl Asked {
         body: &[u8],
         wanted: Option<List>,
         policy: &Policy,
+        has_error: &mut bool,
         notes: &mut Vec<String>,
     ) -> Result<Option<Vec<u8>>, (&'static str, Vec<u8>)> {
         match filter(body, policy, notes) {
@@ -219,7 +259,10 @@ impl Asked {
                 Some(list) if !filtered.lists.contains(&list) && !filtered.has_error => {
                     Err(self.fault(filtered.id, without(list)))
                 }
-                _ => Ok(self.restored(filtered.replaced, body)),
+                _ => {
+                    *has_error |= filtered.has_error && filtered.id == self.id;
+                    Ok(self.restored(filtered.replaced, body))
+                }
             },
             Err(_) if wanted.is_none() && !could_be_json(body) => Ok(None),
             Err(unreadable) => Err(self.fault(unreadable.id, unreadable.reason)),
@@ -232,8 +275,12 @@ impl Asked {
 
     /// Judges one event by its data alone.
     fn judge(&self, event: &Event<'_>, policy: &Policy, progress: &mut Progress, notes: &mut Vec<String>) -> Verdict {
-        if event.oversized {
-            notes.push(withheld("an event is too large to be read"));
+        if event.oversized || event.ambiguous {
+            notes.push(withheld(if event.oversized {
+                "an event is too large to be read"
+            } else {
+                "an event has no single reading"
+            }));
             progress.withheld = true;
             return Verdict::Drop;
         }
@@ -249,7 +296,9 @@ impl Asked {
             Ok(filtered) => match self.lists.filter(|list| filtered.has_result && !filtered.lists.contains(list)) {
                 Some(list) => (filtered.id, without(list)),
                 None => {
-                    progress.answered |= (filtered.has_result || filtered.has_error) && filtered.id == self.id;
+                    let is_answer = (filtered.has_result || filtered.has_error) && filtered.id == self.id;
+                    progress.answered |= is_answer;
+                    progress.has_error |= is_answer && filtered.has_error;
                     return self.restored(filtered.replaced, data).map_or(Verdict::Keep, Verdict::Replace);
                 }
             },

@@ -1,7 +1,5 @@
 //! Header lines as the host hands them over: every line, any bytes.
 
-use crate::policy::{Claim, Facts, Unclear};
-
 /// All lines of one header map, names in lower case.
 #[derive(Debug, Clone, Default)]
 pub struct Headers(Vec<(Vec<u8>, Vec<u8>)>);
@@ -38,16 +36,5 @@ impl Headers {
     /// All lines' values.
     fn values(&self, name: &str) -> impl Iterator<Item = &[u8]> {
         self.0.iter().filter(move |(line, _)| line == name.as_bytes()).map(|(_, value)| value.as_slice())
-    }
-}
-
-impl Facts for Headers {
-    fn header(&self, name: &str) -> Result<Option<String>, Unclear> {
-        let value = self.only(name).map_err(|()| Unclear)?;
-        value.map(|value| std::str::from_utf8(value).map(str::to_owned)).transpose().map_err(|_| Unclear)
-    }
-
-    fn claim(&self, _path: &[String]) -> Option<Claim> {
-        None
     }
 }

@@ -6,13 +6,20 @@
 
 mod answer;
 mod headers;
+mod known;
+mod refusal;
 mod request;
+mod settlement;
 mod stand_in;
 
 pub use answer::MAX_ANSWER_BYTES;
 pub use headers::{HeaderEdit, Headers};
+pub use known::Verified;
 
-use crate::config::Gate;
+pub use settlement::Upstream;
+
+use crate::config::{Caller, Gate};
+use crate::policy::{Policy, Reservation};
 use crate::record::Record;
 use answer::Answer;
 use request::Asked;
@@ -64,6 +71,8 @@ pub struct Reply {
 pub enum Reading {
     /// Not at all: let it pass.
     Nothing,
+    /// Held until its beginning tells: [`Exchange::answer_begins`], then ask again.
+    Beginning,
     /// Chunk by chunk, as it comes: [`Exchange::answer_chunk`].
     Chunks,
     /// Held until it is whole: [`Exchange::answer_grows`], then [`Exchange::answer_whole`].
@@ -76,9 +85,16 @@ pub struct Exchange {
     gate: Rc<Gate>,
     head: request::Head,
     headers: Headers,
+    verified: Box<dyn Verified>,
+    /// Whom it is judged as; `None` before its headers came, and when nobody may call like that.
+    caller: Option<Caller>,
     phase: Phase,
     asked: Asked,
     answer: Answer,
+    /// What the call holds of its limits until its end is known.
+    reservation: Reservation,
+    /// The answer to the call was a JSON-RPC error.
+    has_error: bool,
     record: Option<Record>,
     judged_at: u64,
 }
@@ -96,16 +112,26 @@ enum Phase {
 }
 
 impl Exchange {
-    /// An exchange under `gate`, before its first event.
+    /// An exchange under `gate`, before its first event, behind a proxy that verifies nobody.
     #[must_use]
     pub fn new(gate: Rc<Gate>) -> Self {
+        Self::verified_by(Box::new(known::Nobody), gate)
+    }
+
+    /// The same, behind a proxy that knows callers.
+    #[must_use]
+    pub fn verified_by(verified: Box<dyn Verified>, gate: Rc<Gate>) -> Self {
         Self {
+            verified,
+            caller: None,
             gate,
             head: request::Head::default(),
             headers: Headers::default(),
             phase: Phase::Judging,
             asked: Asked::default(),
             answer: Answer::default(),
+            reservation: Reservation::default(),
+            has_error: false,
             record: None,
             judged_at: 0,
         }
@@ -115,6 +141,11 @@ impl Exchange {
     #[must_use]
     pub fn gate(&self) -> &Gate {
         &self.gate
+    }
+
+    /// The policy that its caller is judged by; `None` when there is none.
+    fn policy(&self) -> Option<&Policy> {
+        self.gate.policy_for(self.caller.as_ref()?)
     }
 
     /// What was decided; `None` while nothing was.

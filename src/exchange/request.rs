@@ -1,10 +1,11 @@
 //! The request's side: headers and body in; forward, hold, or refuse with the right JSON-RPC answer.
 
+use super::refusal::Refusal;
 use super::stand_in::StandIn;
 use super::{Exchange, HeaderEdit, HeaderStep, Headers, Phase, Reply, Step};
 use crate::config::HiddenReply;
-use crate::policy::{Decision, Outcome, Principal, Query, Store, Target, rule};
-use crate::record::{Record, arg_keys, bounded};
+use crate::policy::{Decision, Outcome, Policy, Principal, Query, Store, Target, rule};
+use crate::record::{ArgKeys, Record, bounded};
 use crate::timestamp::Timestamp;
 use crate::wire::json::{Raw, Reader};
 use crate::wire::jsonrpc::{self, INVALID_PARAMS, INVALID_REQUEST, Id, Malformed, PARSE_ERROR, POLICY_DENIED};
@@ -16,7 +17,9 @@ use std::rc::Rc;
 const MAX_SESSION_BYTES: usize = 1024;
 
 /// Answers come readable, or are not passed on.
-const FORWARD: &[HeaderEdit] = &[HeaderEdit::Set("accept-encoding", "identity")];
+const READABLE: HeaderEdit = HeaderEdit::Set("accept-encoding", "identity");
+const NO_TOKEN: HeaderEdit = HeaderEdit::Remove("authorization");
+const NO_COOKIES: HeaderEdit = HeaderEdit::Remove("cookie");
 
 /// What the request's headers say.
 #[derive(Debug, Default)]
@@ -47,18 +50,40 @@ impl Exchange {
     pub fn request_headers(&mut self, headers: &Headers, end_of_stream: bool, now: Timestamp) -> HeaderStep {
         self.head = Head::read(headers);
         self.headers = headers.clone();
-        match self.check_head(headers, end_of_stream) {
-            Err(refusal) => HeaderStep::plain(self.refuse(refusal, None, now)),
-            Ok(()) if self.head.method == b"POST" => {
-                let hold = self.gate.settings.hold_request_headers;
-                HeaderStep { edits: FORWARD, step: if hold { Step::Wait } else { Step::Continue } }
-            }
-            Ok(()) => {
-                self.phase = Phase::Forwarded;
-                self.judged_at = now.millis();
-                self.asked.is_bare = true;
-                HeaderStep { edits: FORWARD, step: Step::Continue }
-            }
+        self.caller = self.gate.caller(&self.known());
+        if let Err(refusal) = self.check_head(headers, end_of_stream) {
+            return HeaderStep::plain(self.refuse(refusal, None, now));
+        }
+        let edits = self.edits();
+        let is_post = self.head.method == b"POST";
+        if is_post && self.gate.settings.hold_request_headers {
+            return HeaderStep { edits, step: Step::Wait };
+        }
+        // Step 2, where the headers would go on now. Elsewhere it waits for the body: an answer before the end of a
+        // request costs the client its connection.
+        if self.caller.is_none() {
+            return HeaderStep::plain(self.refuse(Refusal::no_grant(), None, now));
+        }
+        if is_post {
+            return HeaderStep { edits, step: Step::Continue };
+        }
+        // Step 3, for what carries no message.
+        if self.policy().is_none() {
+            return HeaderStep::plain(self.refuse(Refusal::no_policy(405), None, now));
+        }
+        self.phase = Phase::Forwarded;
+        self.judged_at = now.millis();
+        self.asked.is_bare = true;
+        HeaderStep { edits, step: Step::Continue }
+    }
+
+    fn edits(&self) -> &'static [HeaderEdit] {
+        let settings = &self.gate.settings;
+        match (settings.strip_authorization, settings.strip_cookies) {
+            (false, false) => &[READABLE],
+            (true, false) => &[READABLE, NO_TOKEN],
+            (false, true) => &[READABLE, NO_COOKIES],
+            (true, true) => &[READABLE, NO_TOKEN, NO_COOKIES],
         }
     }
 
@@ -162,6 +187,7 @@ impl Exchange {
         let mut record = self.start_record(now);
         record.method = Some(bounded(operation.method())).filter(|method| !method.is_empty());
         let mut asked = Asked { id: id.map(|id| id.as_str().to_owned()), ..Asked::default() };
+        let gate = Rc::clone(&self.gate);
         let (mut named, mut meta, mut targets) = (None, None, Vec::new());
         match operation {
             Operation::Use { named: one, .. } => {
@@ -174,15 +200,28 @@ impl Exchange {
                 meta = *given;
             }
             Operation::List(list) => asked.lists = Some(*list),
-            Operation::Other { .. } => {}
-            Operation::Response => return self.forward(asked, record, now, Step::Continue),
+            Operation::Other { .. } | Operation::Response => {}
+        }
+        // Steps 2 and 3.
+        let Some(caller) = self.caller.clone() else {
+            let refusal = Refusal::no_grant();
+            record.refuse(refusal.rule, &refusal.reason);
+            return self.answer(refusal.reply(id.map(|id| id.as_str())), record);
+        };
+        let Some(policy) = gate.policy_for(&caller) else {
+            return self.deny_without_policy(id, operation, record);
+        };
+        record.arg_keys = named.and_then(|named| named.arguments).map(top_level_names).unwrap_or_default();
+        if *operation == Operation::Response {
+            return self.forward(asked, record, now, Step::Continue);
         }
         if !targets.is_empty() && id.is_none() {
             // A notification is never answered, and an upstream might still run it.
             record.refuse(rule::MALFORMED, &format!("Invalid Request: {} needs an id", operation.method()));
             return self.answer(Reply::empty(202), record);
         }
-        let principal = Principal { grant: Principal::ANONYMOUS.to_owned(), session: self.head.session.clone() };
+        let principal = Principal { grant: caller.grant, session: self.head.session.clone() };
+        let known = self.known();
         let mut query = Query {
             principal: &principal,
             method: operation.method(),
@@ -190,13 +229,13 @@ impl Exchange {
             arguments: named.and_then(|named| named.arguments),
             meta,
             now,
-            facts: &self.headers,
+            facts: &known,
         };
-        let gate = Rc::clone(&self.gate);
         let decision;
-        (decision, query.target) = gate.policy().decide_all(&query, &targets, store);
+        (decision, query.target) = policy.decide_all(&query, &targets, store);
         record.note(&decision);
         if decision.outcome.goes_on() {
+            self.reservation = decision.reservation;
             return self.forward(asked, record, now, Step::Continue);
         }
         let Some(id) = id else { return self.answer(Reply::empty(202), record) };
@@ -209,7 +248,7 @@ impl Exchange {
             return self.deny(id, operation, &decision.message, record);
         };
         // The record still says that it was hidden; only the caller cannot tell.
-        let guess = gate.policy().decide_as_unknown(&query, store);
+        let guess = policy.decide_as_unknown(&query, store);
         if !guess.outcome.goes_on() {
             return self.deny(id, operation, &guess.message, record);
         }
@@ -246,9 +285,21 @@ impl Exchange {
         self.answer(Reply { status: 200, headers: &[], body, details: "mcp_denied" }, record)
     }
 
+    /// Every request of a grant without a policy: in the form that keeps a client alive, so that it shows the reason.
+    fn deny_without_policy(&mut self, id: Option<Id<'_>>, operation: &Operation<'_>, mut record: Record) -> Step {
+        record.refuse(rule::NO_POLICY, Decision::NO_POLICY);
+        match (id, operation) {
+            (None, _) | (Some(_), Operation::Response) => self.answer(Reply::empty(202), record),
+            (Some(id), Operation::Use { method: "tools/call", .. }) => {
+                self.deny(id, operation, Decision::NO_POLICY, record)
+            }
+            (Some(id), _) => self.answer(Refusal::no_policy(200).reply(Some(id.as_str())), record),
+        }
+    }
+
     fn refuse(&mut self, refusal: Refusal, id: Option<&str>, now: Timestamp) -> Step {
         let mut record = self.start_record(now);
-        record.refuse(rule::MALFORMED, &refusal.reason);
+        record.refuse(refusal.rule, &refusal.reason);
         self.answer(refusal.reply(id), record)
     }
 
@@ -259,18 +310,19 @@ impl Exchange {
     }
 
     pub(super) fn start_record(&self, now: Timestamp) -> Record {
-        let policy = self.gate.policy();
+        let policy = self.policy();
+        let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
         Record {
             ts: now.to_string(),
             request_id: self.head.request_id.clone(),
-            grant: Principal::ANONYMOUS.to_owned(),
+            grant: text(self.caller.as_ref().map(|caller| caller.grant.as_str())),
             session: self.head.session.as_deref().map(bounded),
             method: None,
             tool: None,
             prompt: None,
             resource: None,
-            policy: policy.name().to_owned(),
-            policy_version: policy.version().to_owned(),
+            policy: text(policy.map(Policy::name)),
+            policy_version: text(policy.map(Policy::version)),
             outcome: Outcome::Allowed,
             rule: String::new(),
             message: String::new(),
@@ -279,6 +331,7 @@ impl Exchange {
             latency_ms: None,
             answer: None,
             shadow_rule: None,
+            rolled_back: false,
         }
     }
 }
@@ -298,26 +351,6 @@ impl Head {
     }
 }
 
-/// Why a request is refused before anything of it is judged.
-struct Refusal {
-    status: u16,
-    headers: &'static [(&'static str, &'static str)],
-    code: i32,
-    reason: String,
-    details: &'static str,
-}
-
-impl Refusal {
-    fn bad_request(code: i32, reason: impl Into<String>) -> Self {
-        Self { status: 400, headers: &[], code, reason: reason.into(), details: "mcp_malformed" }
-    }
-
-    fn reply(&self, id: Option<&str>) -> Reply {
-        let body = reply::error(id, self.code, &self.reason);
-        Reply { status: self.status, headers: self.headers, body, details: self.details }
-    }
-}
-
 impl Reply {
     fn empty(status: u16) -> Self {
         Self { status, headers: &[], body: Vec::new(), details: "mcp_denied" }
@@ -332,7 +365,6 @@ impl Record {
             Feature::Resource => &mut self.resource,
         };
         *name = Some(bounded(&named.name));
-        self.arg_keys = named.arguments.map(top_level_names).unwrap_or_default();
     }
 
     fn note(&mut self, decision: &Decision<'_>) {
@@ -351,13 +383,12 @@ impl Record {
 
 /// Names of an object's members; what has no characters is left out.
 fn top_level_names(object: Raw<'_>) -> Vec<String> {
-    let mut names = Vec::new();
+    let mut names = ArgKeys::default();
     let read = Reader::new(object.as_str()).object::<crate::wire::json::Error>(|reader, name| {
-        names.extend(name.decode().map(|name| bounded(&name)));
+        if let Some(name) = name.decode() {
+            names.add(&name);
+        }
         reader.value().map(drop)
     });
-    if read.is_err() {
-        names.clear();
-    }
-    arg_keys(names)
+    if read.is_ok() { names.into_vec() } else { Vec::new() }
 }

@@ -6,9 +6,9 @@
 
 #![allow(unsafe_code)]
 
-use super::pairs;
-use crate::exchange::{HeaderEdit, Headers, Reply};
-use crate::policy::{PutError, Store, Unavailable, Version};
+use super::{claims, pairs};
+use crate::exchange::{HeaderEdit, Headers, Reply, Verified};
+use crate::policy::{Claim, PutError, Store, Unavailable, Unclear, Version};
 use crate::timestamp::Timestamp;
 use proxy_wasm::types::{BufferType, MapType};
 use std::ptr::null_mut;
@@ -31,6 +31,7 @@ unsafe extern "C" {
         length: usize,
     ) -> u32;
     fn proxy_remove_header_map_value(kind: u32, key: *const u8, key_length: usize) -> u32;
+    fn proxy_get_property(path: *const u8, path_length: usize, data: *mut *mut u8, length: *mut usize) -> u32;
     fn proxy_set_property(path: *const u8, path_length: usize, data: *const u8, length: usize) -> u32;
     fn proxy_get_shared_data(
         key: *const u8,
@@ -57,8 +58,8 @@ unsafe extern "C" {
 pub(super) struct HostError(u32);
 
 impl HostError {
-    /// No configuration was ever accepted, so there is nothing to judge by.
-    pub(super) const NO_GATE: Self = Self(u32::MAX);
+    /// There is nothing to judge by, or no way to do what was decided.
+    pub(super) const IMPOSSIBLE: Self = Self(u32::MAX);
 }
 
 fn check(status: u32) -> Result<(), HostError> {
@@ -154,10 +155,51 @@ pub(super) fn reply(reply: &Reply) -> Result<(), HostError> {
     })
 }
 
+/// A property of the stream, by its path with NUL between the parts; empty when it has none.
+pub(super) fn property(path: &str) -> Vec<u8> {
+    let (mut data, mut length) = (null_mut(), 0);
+    // SAFETY: as in `buffer`; the path is read during the call only.
+    let status = unsafe { proxy_get_property(path.as_ptr(), path.len(), &raw mut data, &raw mut length) };
+    // SAFETY: as in `buffer`.
+    if status == OK { unsafe { adopt(data, length) } } else { Vec::new() }
+}
+
 /// Sets the filter state `wasm.<name>` of this stream.
 pub(super) fn set_filter_state(name: &str, value: &str) -> Result<(), HostError> {
     // SAFETY: the host reads both during the call only. A path of one part needs no separator.
     check(unsafe { proxy_set_property(name.as_ptr(), name.len(), value.as_ptr(), value.len()) })
+}
+
+/// The value at a path of Envoy's attributes; `None` where there is nothing.
+fn property<'p>(path: impl IntoIterator<Item = &'p str>) -> Result<Option<Vec<u8>>, Unclear> {
+    let parts: Vec<&str> = path.into_iter().collect();
+    let path = parts.join("\0");
+    let (mut data, mut length) = (null_mut(), 0);
+    // SAFETY: as in `buffer`; the path is read during the call only.
+    let status = unsafe { proxy_get_property(path.as_ptr(), path.len(), &raw mut data, &raw mut length) };
+    match status {
+        // SAFETY: as in `buffer`.
+        OK => Ok(Some(unsafe { adopt(data, length) })),
+        NOT_FOUND => Ok(None),
+        _ => Err(Unclear),
+    }
+}
+
+/// What Envoy's own filters and its TLS found out about the caller.
+#[derive(Debug)]
+pub(super) struct Properties;
+
+impl Verified for Properties {
+    fn claim(&self, payload_key: &str, path: &[String]) -> Result<Option<Claim>, Unclear> {
+        let payload = ["metadata", "filter_metadata", "envoy.filters.http.jwt_authn", payload_key];
+        let bytes = property(payload.into_iter().chain(path.iter().map(String::as_str)))?;
+        bytes.map(|bytes| claims::read(&bytes)).transpose()
+    }
+
+    fn peer_san(&self) -> Result<Option<String>, Unclear> {
+        let bytes = property(["connection", "uri_san_peer_certificate"])?;
+        bytes.map(|bytes| String::from_utf8(bytes).map_err(|_| Unclear)).transpose()
+    }
 }
 
 /// Envoy's shared data: one map for all workers of the plugin's `vm_id`.

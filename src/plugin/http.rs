@@ -3,7 +3,7 @@
 //! Whatever a host call fails at, the stream does not go on: the client gets a 500 of ours where an
 //! answer is still possible, else the stream is held until Envoy's own timeout ends it.
 
-use super::host::{self, HostError, SharedData};
+use super::host::{self, HostError, Properties, SharedData};
 use crate::config::{Gate, Log};
 use crate::exchange::{Exchange, HeaderStep, Reading, Reply, Step};
 use crate::policy::Outcome;
@@ -47,7 +47,13 @@ impl Side {
 
 impl Http {
     pub(super) fn new(gate: Option<Rc<Gate>>) -> Self {
-        Self { exchange: gate.map(Exchange::new), request_bytes: 0, answer_bytes: 0, is_logged: false, broken: None }
+        Self {
+            exchange: gate.map(|gate| Exchange::verified_by(Box::new(Properties), gate)),
+            request_bytes: 0,
+            answer_bytes: 0,
+            is_logged: false,
+            broken: None,
+        }
     }
 
     fn request_whole(&mut self) -> Result<Action, HostError> {
@@ -66,7 +72,11 @@ impl Http {
 
     fn take_headers(&mut self, kind: MapType, step: HeaderStep) -> Result<Action, HostError> {
         host::edit_headers(kind, step.edits)?;
-        self.take(BufferType::HttpRequestBody, 0, step.step)
+        match step.step {
+            // Headers have no bytes to replace.
+            Step::Replace(_) => Err(HostError::IMPOSSIBLE),
+            step => self.take(BufferType::HttpRequestBody, 0, step),
+        }
     }
 
     /// Does what a step says; `visible`: the bytes of `buffer` that it is about.
@@ -101,8 +111,10 @@ impl Http {
             if self.broken.replace(side).is_none() {
                 let body = reply::error(None, INTERNAL_ERROR, "Internal policy error");
                 let failed = Reply { status: 500, headers: &[], body, details: "mcp_policy_error" };
-                // Where no answer is possible any more, the pause holds.
-                let _ = host::reply(&failed);
+                // Where no answer of ours is possible any more, none of the server's passes either.
+                if host::reply(&failed).is_err() {
+                    self.broken = Some(Side::Answer);
+                }
             }
             Action::Pause
         })
@@ -115,7 +127,7 @@ impl HttpContext for Http {
     fn on_http_request_headers(&mut self, _count: usize, end_of_stream: bool) -> Action {
         let result = host::headers(MapType::HttpRequestHeaders).and_then(|headers| {
             // Without a gate in force there is no policy to pass.
-            let exchange = self.exchange.as_mut().ok_or(HostError::NO_GATE)?;
+            let exchange = self.exchange.as_mut().ok_or(HostError::IMPOSSIBLE)?;
             let step = exchange.request_headers(&headers, end_of_stream, host::now());
             self.take_headers(MapType::HttpRequestHeaders, step)
         });
@@ -172,8 +184,18 @@ impl HttpContext for Http {
             return side.on_answer();
         }
         let Some(exchange) = &mut self.exchange else { return Action::Continue };
+        if exchange.answer_reading() == Reading::Beginning {
+            match host::buffer(BufferType::HttpResponseBody, size) {
+                Ok(bytes) => exchange.answer_begins(&bytes, end_of_stream),
+                Err(failure) => return self.act(Side::Answer, Err(failure)),
+            }
+        }
         let result = match exchange.answer_reading() {
             Reading::Nothing => return Action::Continue,
+            Reading::Beginning => {
+                self.answer_bytes = size;
+                Ok(Action::Pause)
+            }
             Reading::Chunks => match host::buffer(BufferType::HttpResponseBody, size) {
                 Ok(chunk) => {
                     let step = exchange.answer_chunk(&chunk, end_of_stream);
@@ -198,6 +220,8 @@ impl HttpContext for Http {
         if let Some(side) = self.broken {
             return side.on_answer();
         }
+        // An event stream's last event passes only with its blank line: here nothing can be added to a body
+        // that is not held. Blanks alone, whose kind was never told, go as they are.
         let reading = self.exchange.as_ref().map_or(Reading::Nothing, Exchange::answer_reading);
         let result = if reading == Reading::Whole { self.answer_whole() } else { Ok(Action::Continue) };
         self.act(Side::Answer, result)
@@ -205,9 +229,10 @@ impl HttpContext for Http {
 
     fn on_log(&mut self) {
         let Some(exchange) = &mut self.exchange else { return };
-        exchange.end(host::now());
+        let details = host::property("response\0code_details");
+        exchange.end(&String::from_utf8_lossy(&details), host::now(), &mut SharedData);
         let Some(record) = exchange.record() else { return };
-        if let Some(answer) = &record.answer {
+        if let Some(answer) = record.answer.as_ref().filter(|_| exchange.gate().settings.log != Log::None) {
             warn!("answer {answer}: {}", record.to_line());
         }
         if let Err(failure) = host::set_filter_state(RECORD, &record.to_line()) {

@@ -31,8 +31,9 @@ impl RootContext for Root {
         };
         match Gate::load(&configuration) {
             Ok(gate) => {
-                let policy = gate.policy();
-                info!("policy \"{}\" version {} in force", policy.name(), policy.version());
+                for policy in gate.policies() {
+                    info!("policy \"{}\" version {} in force", policy.name(), policy.version());
+                }
                 self.gate = Some(Rc::new(gate));
                 true
             }

@@ -1,18 +1,18 @@
 //! Compile once: a document becomes a [`Policy`] that a decision only reads, or every problem it has.
 
+use super::case::Case;
 use super::condition::Condition;
 use super::document::{self, Action, Default, Document};
 use super::limit::Limit;
 use super::methods::Methods;
+use super::names::Names;
 use super::path::Path;
-use super::pattern::Pattern;
 use super::problem::{Pointer, Problems};
 use super::rules::{self, List};
 use super::schedule::Schedule;
 use crate::wire::mcp::Feature;
 use crate::wire::value::Value;
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
 
 /// One policy, ready to decide.
 #[derive(Debug)]
@@ -23,10 +23,11 @@ pub struct Policy {
     pub(super) is_shadow: bool,
     pub(super) schedule: Option<Schedule>,
     pub(super) all_tools: Checks,
-    tools: Section,
-    prompts: Section,
-    resources: Section,
+    pub(super) tools: Section,
+    pub(super) prompts: Section,
+    pub(super) resources: Section,
     pub(super) methods: Option<Methods>,
+    tests: Vec<Case>,
 }
 
 /// What applies to one feature of a server.
@@ -40,6 +41,8 @@ pub(super) struct Section {
 /// What applies to one tool, prompt or resource.
 #[derive(Debug)]
 pub(super) struct Entry {
+    /// Where it stands in the policy.
+    pub(super) pointer: String,
     /// `action: deny`: rule and message, where the author gave one.
     pub(super) deny: Option<(String, Option<String>)>,
     /// `action: require_approval`: rule and message.
@@ -94,7 +97,8 @@ impl Entry {
             Action::RequireApproval => (None, Some(action)),
         };
         let schedule = document.schedule.map(|schedule| (at.child("schedule").as_str().to_owned(), schedule));
-        Self { deny, approval, schedule, checks: Checks::new(policy, policy_at, document.checks) }
+        let pointer = at.as_str().to_owned();
+        Self { pointer, deny, approval, schedule, checks: Checks::new(policy, policy_at, document.checks) }
     }
 }
 
@@ -138,35 +142,6 @@ impl Rule {
     }
 }
 
-/// What names and patterns stand for; an exact name beats every pattern.
-#[derive(Debug)]
-pub(super) struct Names<T> {
-    exact: BTreeMap<String, T>,
-    /// In order of precedence.
-    patterns: Vec<(Pattern, T)>,
-}
-
-impl<T> Names<T> {
-    pub(super) fn new(entries: impl IntoIterator<Item = (Pattern, T)>) -> Self {
-        let (mut exact, mut patterns) = (BTreeMap::new(), Vec::new());
-        for (pattern, entry) in entries {
-            if pattern.is_exact() {
-                exact.insert(pattern.as_str().to_owned(), entry);
-            } else {
-                patterns.push((pattern, entry));
-            }
-        }
-        patterns.sort_by_cached_key(|(pattern, _)| pattern.precedence());
-        Self { exact, patterns }
-    }
-
-    /// The one entry that applies to `name`.
-    pub(super) fn get(&self, name: &str) -> Option<&T> {
-        let pattern = || self.patterns.iter().find(|(pattern, _)| pattern.matches(name));
-        self.exact.get(name).or_else(|| pattern().map(|(_, entry)| entry))
-    }
-}
-
 impl Policy {
     /// Compiles the document `value` that stands at `at`, for the counters of `name`.
     pub fn compile(name: &str, value: &Value, at: &Pointer, problems: &mut Problems) -> Option<Self> {
@@ -186,6 +161,7 @@ impl Policy {
             prompts: Section::new(name, at, document.prompts),
             resources: Section::new(name, at, document.resources),
             methods: document.methods.map(|methods| Methods::new(at, methods)),
+            tests: document.tests,
         })
     }
 
@@ -211,6 +187,25 @@ impl Policy {
             Feature::Prompt => &self.prompts,
             Feature::Resource => &self.resources,
         }
+    }
+
+    /// As [`Self::load`], for bytes that may be no text.
+    ///
+    /// # Errors
+    /// Every problem of the document.
+    pub fn load_bytes(name: &str, bytes: &[u8]) -> Result<Self, Problems> {
+        if let Ok(text) = std::str::from_utf8(bytes) {
+            return Self::load(name, text);
+        }
+        let mut problems = Problems::default();
+        problems.add(&Pointer::root(), "not JSON: not UTF-8");
+        Err(problems)
+    }
+
+    /// The tests that stand in the document, taken out: a policy in force has no use for them.
+    #[must_use]
+    pub fn take_tests(&mut self) -> Vec<Case> {
+        std::mem::take(&mut self.tests)
     }
 
     /// The name that its counters belong to.

@@ -164,7 +164,10 @@ fn subjects<'v, 'a>(path: &Path, view: &View<'v, 'a>) -> Result<Vec<Option<Subje
             Ok(value) => one(value.map(Cow::Owned)),
             Err(Unclear) => Ok(vec![Some(Subject::Unclear)]),
         },
-        Path::Jwt(claim) => Ok(vec![view.facts.claim(claim).map(Subject::Claim)]),
+        Path::Jwt(claim) => match view.facts.claim(claim) {
+            Ok(value) => Ok(vec![value.map(Subject::Claim)]),
+            Err(Unclear) => Ok(vec![Some(Subject::Unclear)]),
+        },
     }
 }
 

@@ -8,8 +8,12 @@ use super::limit::{Refusal, Reservation, reserve};
 use super::query::{Query, Target};
 use super::schedule::Schedule;
 use super::store::Store;
+use super::trace::{Trace, Untraced, Verdict};
 use crate::wire::mcp::Feature;
 use crate::wire::tree::{NoTree, Tree};
+
+/// The rule of the policy's own schedule.
+pub(super) const SCHEDULE: &str = "/schedule";
 
 /// Why a call cannot be judged: the arguments a rule reads have no single reading.
 const AMBIGUOUS: &str = "Invalid Request: `arguments` has members whose names are equal or differ only in case";
@@ -21,9 +25,18 @@ impl Policy {
     /// Judges one message: its method, then what it reaches. A call that goes on has spent a hit of each
     /// limit that applies.
     pub fn decide(&self, query: &Query<'_>, store: &mut dyn Store) -> Decision<'_> {
+        self.explain(query, store, &mut Untraced)
+    }
+
+    /// As [`Self::decide`], and tells `trace` each step.
+    pub fn explain(&self, query: &Query<'_>, store: &mut dyn Store, trace: &mut dyn Trace) -> Decision<'_> {
+        let mut notes = Notes { shadow: None, trace };
         // Step 4.
-        if let Some(finding) = self.methods.as_ref().and_then(|methods| methods.refuses(query.method)) {
-            return self.refuse(finding, None);
+        if let Some(methods) = &self.methods {
+            if let Some(finding) = methods.refuses(query.method) {
+                return self.refuse(finding, notes);
+            }
+            methods.default_deny().into_iter().for_each(|rule| notes.passes(rule));
         }
         let target = query.target.filter(|_| query.method != ASKS_FOR_LESS);
         let Some(target) = target else { return Decision::passed(Reservation::default(), None) };
@@ -31,9 +44,12 @@ impl Policy {
         // Step 5.
         if section.hides(target.name) {
             let finding = Finding::new(rule::HIDDEN, format!("{} is hidden by policy", target.subject()));
-            return self.refuse(finding, None);
+            return self.refuse(finding, notes);
         }
-        self.decide_entry(section.entries.get(target.name), target, query, store)
+        if !section.hide.is_empty() {
+            notes.passes(rule::HIDDEN);
+        }
+        self.decide_entry(section.entries.get(target.name), target, query, store, notes)
     }
 
     /// Judges one message that reaches all of `targets`, in the place of the query's own: all must pass, or
@@ -65,20 +81,19 @@ impl Policy {
         (whole, Some(decisive))
     }
 
-    /// Judges a message that reaches what is hidden as if no server had such a thing and no rule named it:
-    /// the caller learns from the answer only what a wrong guess would have told.
+    /// Judges a message that reaches what is hidden as if no server had such a thing and no rule named it: what its
+    /// name has in common with others still counts. The caller learns only what a wrong guess would have told.
     pub fn decide_as_unknown(&self, query: &Query<'_>, store: &mut dyn Store) -> Decision<'_> {
-        match query.target {
-            Some(target) => self.decide_entry(None, target, query, store),
-            None => Decision::passed(Reservation::default(), None),
-        }
+        let Some(target) = query.target else { return Decision::passed(Reservation::default(), None) };
+        let entry = self.section(target.feature).entries.get_pattern(target.name);
+        self.decide_entry(entry, target, query, store, Notes { shadow: None, trace: &mut Untraced })
     }
 
     /// Judges a request that the server makes of its client.
     #[must_use]
     pub fn decide_server_request(&self, method: &str) -> Decision<'_> {
         match self.methods.as_ref().and_then(|methods| methods.refuses(method)) {
-            Some(finding) => self.refuse(finding, None),
+            Some(finding) => self.refuse(finding, Notes { shadow: None, trace: &mut Untraced }),
             None => Decision::passed(Reservation::default(), None),
         }
     }
@@ -95,73 +110,83 @@ impl Policy {
         target: Target<'_>,
         query: &Query<'_>,
         store: &mut dyn Store,
+        mut notes: Notes<'p, '_>,
     ) -> Decision<'p> {
+        notes.trace.entry(entry.map(|entry| entry.pointer.as_str()));
+        let section = self.section(target.feature);
         let own = entry.map(|entry| &entry.checks);
         let shared = (target.feature == Feature::Tool).then_some(&self.all_tools);
         let is_shadow = own.is_some_and(|checks| checks.is_shadow);
-        let mut shadow = None;
+        let default_deny = (section.default == Default::Deny).then_some(rule::DEFAULT_DENY);
+        let schedule = self.schedule.as_ref().map(|_| SCHEDULE);
+        let own_schedule = entry.and_then(|entry| entry.schedule.as_ref()).map(|(pointer, _)| pointer.as_str());
         // Steps 6, 7 and 9.
-        for (finding, is_noted) in [
-            (self.section(target.feature).refuses_by_name(entry, target), is_shadow),
-            (self.is_out_of_hours(target, query), false),
-            (entry.and_then(|entry| entry.is_out_of_hours(target, query)), is_shadow),
+        for (rule, finding, is_noted) in [
+            (default_deny, section.refuses_by_name(entry, target), is_shadow),
+            (schedule, self.is_out_of_hours(target, query), false),
+            (own_schedule, entry.and_then(|entry| entry.is_out_of_hours(target, query)), is_shadow),
         ] {
-            let Some(finding) = finding else { continue };
-            if !is_noted {
-                return self.refuse(finding, shadow);
+            match finding {
+                None => rule.into_iter().for_each(|rule| notes.passes(rule)),
+                Some(finding) if is_noted => notes.note(finding),
+                Some(finding) => return self.refuse(finding, notes),
             }
-            shadow.get_or_insert(finding);
         }
         // Steps 10 and 11.
         let trees = match Trees::read(query, own.into_iter().chain(shared)) {
             Ok(trees) => trees,
             Err(NoTree::Ambiguous | NoTree::Json(_)) => {
-                return Decision::denied(Finding::new(rule::MALFORMED, AMBIGUOUS), shadow);
+                return notes.malformed();
             }
         };
         let view = trees.view(query);
         for checks in own.into_iter().chain(shared) {
-            match checks.refuses(&view, &mut shadow) {
+            match checks.refuses(&view, &mut notes) {
                 Ok(None) => {}
-                Ok(Some(finding)) => return self.refuse(finding, shadow),
-                Err(Misread) => return Decision::denied(Finding::new(rule::MALFORMED, AMBIGUOUS), shadow),
+                Ok(Some(finding)) => return self.refuse(finding, notes),
+                Err(Misread) => return notes.malformed(),
             }
         }
         // Step 12.
-        match needs_approval(entry, shared, target, &view, &mut shadow) {
+        match needs_approval(entry, shared, target, &view, &mut notes) {
             Ok(None) => {}
-            Ok(Some(finding)) if self.is_shadow => return self.refuse(finding, shadow),
-            Ok(Some(finding)) => return Decision::unapproved(finding, shadow),
-            Err(Misread) => return Decision::denied(Finding::new(rule::MALFORMED, AMBIGUOUS), shadow),
+            Ok(Some(finding)) if self.is_shadow => return self.refuse(finding, notes),
+            Ok(Some(finding)) => {
+                notes.trace.step(finding.rule, Verdict::Decided);
+                return Decision::unapproved(finding, notes.shadow);
+            }
+            Err(Misread) => return notes.malformed(),
         }
         // Step 13.
         let limits = own.into_iter().chain(shared);
         let limits = limits.flat_map(|checks| checks.limits.iter().map(|limit| (limit, checks.is_shadow)));
-        match reserve(limits, query, trees.arguments.as_ref(), store) {
+        match reserve(limits, query, trees.arguments.as_ref(), store, notes.trace) {
             Ok((reservation, noted)) => {
                 let noted = noted.map(|limit| Finding::new(&limit.rule, limit.message.as_str()));
-                Decision::passed(reservation, shadow.or(noted))
+                Decision::passed(reservation, notes.shadow.or(noted))
             }
-            Err(Refusal::Spent(limit)) => self.refuse(Finding::new(&limit.rule, limit.message.as_str()), shadow),
+            Err(Refusal::Spent(limit)) => self.refuse(Finding::new(&limit.rule, limit.message.as_str()), notes),
             Err(Refusal::NoAmount(limit, path)) => {
-                self.refuse(Finding::new(&limit.rule, format!("Missing or invalid amount at \"{path}\"")), shadow)
+                self.refuse(Finding::new(&limit.rule, format!("Missing or invalid amount at \"{path}\"")), notes)
             }
-            Err(Refusal::Misspelt) => Decision::denied(Finding::new(rule::MALFORMED, AMBIGUOUS), shadow),
+            Err(Refusal::Misspelt) => notes.malformed(),
             // Step 14.
-            Err(Refusal::Uncertain) => self.refuse(Finding::new(rule::ERROR, "Internal policy error"), shadow),
+            Err(Refusal::Uncertain) => self.refuse(Finding::new(rule::ERROR, "Internal policy error"), notes),
         }
     }
 
     fn is_out_of_hours<'p>(&'p self, target: Target<'_>, query: &Query<'_>) -> Option<Finding<'p>> {
-        out_of_hours("/schedule", self.schedule.as_ref()?, target, query)
+        out_of_hours(SCHEDULE, self.schedule.as_ref()?, target, query)
     }
 
     /// A refusal that is enforced, unless the whole policy is in shadow mode.
-    fn refuse<'p>(&self, finding: Finding<'p>, shadow: Option<Finding<'p>>) -> Decision<'p> {
+    fn refuse<'p>(&self, finding: Finding<'p>, notes: Notes<'p, '_>) -> Decision<'p> {
         if self.is_shadow {
-            return Decision::passed(Reservation::default(), Some(shadow.unwrap_or(finding)));
+            notes.trace.step(finding.rule, Verdict::Noted);
+            return Decision::passed(Reservation::default(), Some(notes.shadow.unwrap_or(finding)));
         }
-        Decision::denied(finding, shadow)
+        notes.trace.step(finding.rule, Verdict::Decided);
+        Decision::denied(finding, notes.shadow)
     }
 
     /// Whether this may stand in a list that a server gives. INVARIANT: what is not visible is refused when
@@ -171,6 +196,10 @@ impl Policy {
         let section = self.section(feature);
         let unlisted = || section.default == Default::Deny && section.entries.get(name).is_none();
         self.is_shadow || !(section.hides(name) || self.hide_unlisted && unlisted())
+    }
+
+    pub(crate) fn hides(&self, feature: Feature, name: &str) -> bool {
+        self.section(feature).hides(name)
     }
 }
 
@@ -198,7 +227,7 @@ fn needs_approval<'p>(
     shared: Option<&'p Checks>,
     target: Target<'_>,
     view: &View<'_, '_>,
-    shadow: &mut Option<Finding<'p>>,
+    notes: &mut Notes<'p, '_>,
 ) -> Result<Option<Finding<'p>>, Misread> {
     if let Some((entry, (pointer, reason))) = entry.and_then(|entry| Some((entry, entry.approval.as_ref()?))) {
         let text = reason.as_deref().unwrap_or(match target.feature {
@@ -210,11 +239,11 @@ fn needs_approval<'p>(
         if !entry.checks.is_shadow {
             return Ok(Some(finding));
         }
-        shadow.get_or_insert(finding);
+        notes.note(finding);
     }
     for checks in entry.map(|entry| &entry.checks).into_iter().chain(shared) {
         let rules = checks.require_approval.iter().map(|rule| (rule, Side::Deny));
-        if let Some(finding) = checks.first_that_refuses(rules, view, shadow)? {
+        if let Some(finding) = checks.first_that_refuses(rules, view, notes)? {
             return Ok(Some(finding));
         }
     }
@@ -243,37 +272,58 @@ fn out_of_hours<'p>(
     })
 }
 
+/// What was found on the way to a decision.
+struct Notes<'p, 't> {
+    /// The first rule in shadow mode that would have refused.
+    shadow: Option<Finding<'p>>,
+    trace: &'t mut dyn Trace,
+}
+
+impl<'p> Notes<'p, '_> {
+    fn passes(&mut self, rule: &str) {
+        self.trace.step(rule, Verdict::Passed);
+    }
+
+    fn note(&mut self, finding: Finding<'p>) {
+        self.trace.step(finding.rule, Verdict::Noted);
+        self.shadow.get_or_insert(finding);
+    }
+
+    /// Step 1, noticed only when a rule reads the arguments; no shadow mode lets that pass.
+    fn malformed(self) -> Decision<'p> {
+        self.trace.step(rule::MALFORMED, Verdict::Decided);
+        Decision::denied(Finding::new(rule::MALFORMED, AMBIGUOUS), self.shadow)
+    }
+}
+
 /// A rule read a member that is there only in another case.
 struct Misread;
 
 impl Checks {
     /// The first rule that refuses; what is in shadow mode is noted and passed over.
-    fn refuses<'p>(
-        &'p self,
-        view: &View<'_, '_>,
-        shadow: &mut Option<Finding<'p>>,
-    ) -> Result<Option<Finding<'p>>, Misread> {
+    fn refuses<'p>(&'p self, view: &View<'_, '_>, notes: &mut Notes<'p, '_>) -> Result<Option<Finding<'p>>, Misread> {
         let require = self.require.iter().map(|rule| (rule, Side::Require));
         let deny_if = self.deny_if.iter().map(|rule| (rule, Side::Deny));
-        self.first_that_refuses(require.chain(deny_if), view, shadow)
+        self.first_that_refuses(require.chain(deny_if), view, notes)
     }
 
     fn first_that_refuses<'p>(
         &self,
         rules: impl Iterator<Item = (&'p Rule, Side)>,
         view: &View<'_, '_>,
-        shadow: &mut Option<Finding<'p>>,
+        notes: &mut Notes<'p, '_>,
     ) -> Result<Option<Finding<'p>>, Misread> {
         for (rule, side) in rules {
             let holds = all_hold(&rule.conditions, side, view).map_err(|_| Misread)?;
             if holds != (side == Side::Deny) {
+                notes.passes(&rule.pointer);
                 continue;
             }
             let finding = Finding::new(&rule.pointer, rule.message.as_str());
             if !(self.is_shadow || rule.is_shadow) {
                 return Ok(Some(finding));
             }
-            shadow.get_or_insert(finding);
+            notes.note(finding);
         }
         Ok(None)
     }

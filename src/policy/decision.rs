@@ -18,6 +18,25 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// As records, cases and the command line write them.
+    pub(super) const NAMES: [(&'static str, Self); 4] = [
+        ("allowed", Self::Allowed),
+        ("denied", Self::Denied),
+        ("shadow_denied", Self::ShadowDenied),
+        ("approval_required", Self::ApprovalRequired),
+    ];
+
+    /// The outcome's word in records, cases and the command line.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Allowed => "allowed",
+            Self::Denied => "denied",
+            Self::ApprovalRequired => "approval_required",
+            Self::ShadowDenied => "shadow_denied",
+        }
+    }
+
     /// Whether the call goes on.
     #[must_use]
     pub const fn goes_on(self) -> bool {
@@ -32,6 +51,10 @@ impl Outcome {
 pub mod rule {
     /// Step 1: the request cannot be read with certainty.
     pub const MALFORMED: &str = "(malformed)";
+    /// Step 2: no grant matches.
+    pub const NO_GRANT: &str = "(no grant)";
+    /// Step 3: no policy is attached to the grant.
+    pub const NO_POLICY: &str = "(no policy)";
     /// Step 5: the tool is hidden.
     pub const HIDDEN: &str = "(hidden)";
     /// Step 6: the tool is not listed under `default: deny`.
@@ -69,6 +92,23 @@ impl<'p> Finding<'p> {
 }
 
 impl<'p> Decision<'p> {
+    /// What the words for a caller without a grant are.
+    pub const NO_GRANT: &'static str = "No grant matches the credentials of this request";
+    /// What the words for a grant without a policy are.
+    pub const NO_POLICY: &'static str = "No policy is attached to this grant";
+
+    /// Step 2: no grant matches the caller.
+    #[must_use]
+    pub fn no_grant() -> Self {
+        Self::denied(Finding::new(rule::NO_GRANT, Self::NO_GRANT), None)
+    }
+
+    /// Step 3: no policy is attached to the caller's grant.
+    #[must_use]
+    pub fn no_policy() -> Self {
+        Self::denied(Finding::new(rule::NO_POLICY, Self::NO_POLICY), None)
+    }
+
     /// Nothing enforced refused it; what is in shadow mode may have.
     pub(super) fn passed(reservation: Reservation, shadow: Option<Finding<'p>>) -> Self {
         let outcome = if shadow.is_some() { Outcome::ShadowDenied } else { Outcome::Allowed };

@@ -7,6 +7,7 @@ use super::path::find;
 use super::problem::Pointer;
 use super::query::Query;
 use super::store::Store;
+use super::trace::{Trace, Verdict};
 use super::window::Window;
 use crate::wire::mcp::Feature;
 use crate::wire::tree::Tree;
@@ -154,12 +155,14 @@ pub(super) fn reserve<'p>(
     query: &Query<'_>,
     arguments: Option<&Tree<'_>>,
     store: &mut dyn Store,
+    trace: &mut dyn Trace,
 ) -> Result<Reserved<'p>, Refusal<'p>> {
     let (mut reservation, mut noted) = (Reservation::default(), None);
     for (limit, is_shadow) in limits {
         match reservation.add(limit, query, arguments, store) {
-            Ok(()) => {}
+            Ok(()) => trace.step(&limit.rule, Verdict::Passed),
             Err(_) if is_shadow || limit.is_shadow => {
+                trace.step(&limit.rule, Verdict::Noted);
                 noted.get_or_insert(limit);
             }
             Err(refusal) => {
@@ -202,6 +205,12 @@ impl Reservation {
     /// Takes over what `other` holds.
     pub(super) fn join(&mut self, other: Self) {
         self.charges.extend(other.charges);
+    }
+
+    /// Whether nothing was reserved.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.charges.is_empty()
     }
 
     /// Gives everything back, each to the window that it was taken from.

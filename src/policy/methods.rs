@@ -1,9 +1,9 @@
 //! Which JSON-RPC methods may pass: a client's on the way to the server, and those of requests that the
 //! server makes of its client.
 
-use super::compile::Names;
 use super::decision::Finding;
 use super::document::{self, Default};
+use super::names::Names;
 use super::problem::Pointer;
 
 /// Refusing it would leave work running that the client wants stopped.
@@ -32,6 +32,21 @@ impl Methods {
             allow: Names::new(document.allow.into_iter().map(|pattern| (pattern, ()))),
             deny: Names::new(deny),
         }
+    }
+
+    /// The rules that may refuse.
+    pub(super) fn rules(&self) -> impl Iterator<Item = &str> {
+        self.default_deny().into_iter().chain(self.deny.iter().map(String::as_str))
+    }
+
+    /// The rule that refuses what neither list names, if there is one.
+    pub(super) fn default_deny(&self) -> Option<&str> {
+        self.default_deny.as_deref()
+    }
+
+    /// How many patterns there are.
+    pub(super) fn patterns(&self) -> usize {
+        self.allow.patterns() + self.deny.patterns()
     }
 
     /// Step 4. What `deny` names is refused whatever `allow` says.

@@ -3,6 +3,7 @@
 //! Knows no bytes of the wire, no host and no clock: time is an argument, counters are a [`Store`].
 //! What a policy means is settled in `docs/policy.md`; step numbers in comments are its decision order.
 
+pub(crate) mod case;
 mod compile;
 mod condition;
 mod counter;
@@ -12,7 +13,9 @@ mod document;
 mod facts;
 mod fields;
 mod limit;
+pub mod lint;
 mod methods;
+mod names;
 mod number;
 mod path;
 mod pattern;
@@ -21,6 +24,8 @@ mod query;
 mod rules;
 mod schedule;
 mod store;
+pub(crate) mod survey;
+mod trace;
 mod window;
 
 pub use compile::Policy;
@@ -28,6 +33,9 @@ pub use decision::{Decision, Outcome, rule};
 pub use facts::{Claim, Facts, NoFacts, Unclear};
 pub use fields::Fields;
 pub use limit::Reservation;
+pub(crate) use path::claim_path;
+pub(crate) use pattern::Pattern;
 pub use problem::{Pointer, Problem, Problems};
 pub use query::{Principal, Query, Target};
 pub use store::{MemoryStore, PutError, Store, Unavailable, Version};
+pub use trace::{Trace, Untraced, Verdict};

@@ -53,10 +53,7 @@ impl Path {
             ("session", ".id") => Ok(Self::Session),
             ("grant" | "session", _) => Err(BadPath::Malformed),
             ("header", _) => named().map(|name| Self::Header(name.to_ascii_lowercase())),
-            ("jwt", _) => {
-                let parts: Vec<String> = named()?.split('.').map(str::to_owned).collect();
-                if parts.iter().any(String::is_empty) { Err(BadPath::Malformed) } else { Ok(Self::Jwt(parts)) }
-            }
+            ("jwt", _) => claim_steps(rest).map(Self::Jwt),
             ("uri", "") => Ok(Self::Uri),
             _ => Err(BadPath::UnknownRoot),
         }
@@ -76,6 +73,22 @@ impl Path {
     pub(super) fn is_in_meta(&self) -> bool {
         matches!(self, Self::Meta(_))
     }
+}
+
+/// A claim by its name or path, such as `groups`, `realm_access.roles` or `["https://example.com/roles"]`.
+pub(crate) fn claim_path(text: &str) -> Option<Vec<String>> {
+    let dot = if text.starts_with('[') { "" } else { "." };
+    claim_steps(&format!("{dot}{text}")).ok()
+}
+
+/// Steps that are names, all of them: the proxy hands out members of claims, and no elements.
+fn claim_steps(text: &str) -> Result<Vec<String>, BadPath> {
+    let name = |step| match step {
+        // The host joins the parts of a path by NUL.
+        Step::Member(name) if !name.is_empty() && !name.contains('\0') => Ok(name),
+        Step::Member(_) | Step::Index(_) | Step::Every => Err(BadPath::Malformed),
+    };
+    steps(text)?.into_iter().map(name).collect()
 }
 
 /// `.name`, `[3]`, `[*]` or `["any text"]`, at least one.
@@ -163,6 +176,7 @@ mod tests {
             ("grant.id", Ok(Path::Grant)),
             ("session.id", Ok(Path::Session)),
             ("header.X-Team", Ok(Path::Header("x-team".into()))),
+            (r#"jwt["https://x.example/a"].b"#, Ok(Path::Jwt(vec!["https://x.example/a".into(), "b".into()]))),
             ("jwt.realm.role", Ok(Path::Jwt(vec!["realm".into(), "role".into()]))),
             ("uri", Ok(Path::Uri)),
             ("args", Err(BadPath::Malformed)),
@@ -176,6 +190,9 @@ mod tests {
             ("args[99999999999999999999]", Err(BadPath::Malformed)),
             ("grant.label", Err(BadPath::Malformed)),
             ("jwt.", Err(BadPath::Malformed)),
+            ("jwt.roles[0]", Err(BadPath::Malformed)),
+            ("jwt.roles[*]", Err(BadPath::Malformed)),
+            (r#"jwt["a\u0000b"]"#, Err(BadPath::Malformed)),
             ("amount", Err(BadPath::UnknownRoot)),
             ("argsx.a", Err(BadPath::UnknownRoot)),
             ("", Err(BadPath::UnknownRoot)),

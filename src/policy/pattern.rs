@@ -2,14 +2,14 @@
 
 /// A name or a pattern, as written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Pattern {
+pub(crate) struct Pattern {
     text: String,
     /// Characters that stand for themselves; more of them win.
     literals: usize,
 }
 
 impl Pattern {
-    pub(super) fn new(text: &str) -> Self {
+    pub(crate) fn new(text: &str) -> Self {
         let literals = text.chars().filter(|character| !is_wildcard(*character)).count();
         Self { text: text.to_owned(), literals }
     }
@@ -23,13 +23,27 @@ impl Pattern {
         !self.text.contains(is_wildcard)
     }
 
+    /// What every name that fits begins with and ends with.
+    pub(super) fn ends(&self) -> (&str, &str) {
+        let prefix = self.text.split(is_wildcard).next().unwrap_or_default();
+        let suffix = self.text.rsplit(is_wildcard).next().unwrap_or_default();
+        (prefix, suffix)
+    }
+
     /// The order in which patterns are tried: most literal characters first, then by bytes.
     pub(super) fn precedence(&self) -> impl Ord + use<> {
         (std::cmp::Reverse(self.literals), self.text.clone())
     }
 
+    /// Whether every name that `other` stands for surely fits.
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        // Read as a name, a wildcard of `other` fits only a wildcard here; `?` is too narrow for what `*` is.
+        let is_wide = !self.text.contains('?') || !other.text.contains('*');
+        is_wide && self.matches(&other.text)
+    }
+
     /// Whether the whole of `name` fits. At most `name` × pattern steps, without backtracking stacks.
-    pub(super) fn matches(&self, name: &str) -> bool {
+    pub(crate) fn matches(&self, name: &str) -> bool {
         let (mut pattern, mut rest) = (self.text.chars(), name.chars());
         // Where to go on after the last `*`: the pattern behind it, and the first name not yet tried there.
         let mut star: Option<(std::str::Chars<'_>, std::str::Chars<'_>)> = None;

@@ -10,7 +10,7 @@ use regex_lite::RegexBuilder;
 use std::cmp::Ordering::{Equal, Greater, Less};
 
 /// Bytes that one compiled regex may take; matching is linear in them and the text.
-const MAX_REGEX_BYTES: usize = 1 << 18;
+pub(super) const MAX_REGEX_BYTES: usize = 1 << 18;
 
 /// A rule as written.
 #[derive(Debug)]
@@ -288,7 +288,8 @@ fn read_timeout(fields: &mut Fields<'_>, problems: &mut Problems) -> Option<u64>
         Value::String(text) => {
             let units = [("s", 1), ("m", 60), ("h", 3600), ("d", 86_400)];
             units.into_iter().find_map(|(unit, seconds): (_, u64)| {
-                let count: u64 = text.strip_suffix(unit)?.parse().ok()?;
+                let digits = text.strip_suffix(unit)?;
+                let count: u64 = digits.parse().ok().filter(|_| !digits.starts_with('+'))?;
                 count.checked_mul(seconds)
             })
         }

@@ -25,8 +25,7 @@ const PARAMS: [&str; 7] = ["name", "arguments", "_meta", "uri", "cursor", "ref",
 const REF: [&str; 3] = ["type", "name", "uri"];
 
 /// What a server offers by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Feature {
     /// By `name`.
     Tool,
@@ -34,6 +33,17 @@ pub enum Feature {
     Prompt,
     /// By `uri`, or `uriTemplate` for many.
     Resource,
+}
+
+impl Feature {
+    /// Whether a client may ask for something of that name.
+    fn may_be_named(self, name: &str) -> bool {
+        let most = match self {
+            Self::Tool | Self::Prompt => MAX_NAME_BYTES,
+            Self::Resource => MAX_URI_BYTES,
+        };
+        name.len() <= most && !name.contains('\0')
+    }
 }
 
 /// A list in the result of the method that asks for it.
@@ -95,6 +105,12 @@ impl List {
         }
     }
 }
+
+/// How long the name of a tool or prompt may be, in bytes; the specification recommends 128. It bounds the matching
+/// of patterns.
+pub const MAX_NAME_BYTES: usize = 1024;
+/// How long the URI of a resource may be, in bytes; that much every HTTP server should take (RFC 9110, section 4.1).
+pub const MAX_URI_BYTES: usize = 8000;
 
 /// What a client's message asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -195,6 +211,12 @@ pub fn classify<'a>(message: Message<'a>) -> Result<Operation<'a>, Malformed<'a>
     }
 }
 
+/// Whether `params.arguments` means something to `method`. Elsewhere no rule may be satisfied by it.
+#[must_use]
+pub fn takes_arguments(method: &str) -> bool {
+    matches!(method, "tools/call" | "prompts/get")
+}
+
 /// Why `params` name nothing that can be judged.
 enum Fault {
     Ambiguous(String),
@@ -212,9 +234,7 @@ impl<'a> Named<'a> {
             }
             _ => in_params(params, Feature::Resource)?,
         };
-        // Elsewhere the member means nothing, so no rule may be satisfied by it.
-        let takes_arguments = matches!(method, "tools/call" | "prompts/get");
-        let arguments = params.get("arguments").filter(|raw| takes_arguments && raw.kind() != Kind::Null);
+        let arguments = params.get("arguments").filter(|raw| takes_arguments(method) && raw.kind() != Kind::Null);
         if arguments.is_some_and(|raw| raw.kind() != Kind::Object) {
             return Err(Fault::Invalid("`arguments` must be an object"));
         }
@@ -230,7 +250,7 @@ fn in_params<'a>(members: &Members<'a>, feature: Feature) -> Result<(Feature, Co
         Feature::Resource => ("uri", "`uri` must be a string that names a resource"),
     };
     let token = members.get(member).ok_or(Fault::Invalid(reason))?;
-    let name = token.string().and_then(Text::decode).filter(|name| !name.contains('\0'));
+    let name = token.string().and_then(Text::decode).filter(|name| feature.may_be_named(name));
     Ok((feature, name.ok_or(Fault::Invalid(reason))?, Some(token)))
 }
 
@@ -256,7 +276,7 @@ fn subscriptions<'a>(params: &Members<'a>) -> Result<Vec<Cow<'a, str>>, Fault> {
         return Err(no_list);
     }
     let read = Reader::new(list.as_str()).array::<super::json::Error>(|reader| {
-        uris.push(reader.value()?.string().and_then(Text::decode).filter(|uri| !uri.contains('\0')));
+        uris.push(reader.value()?.string().and_then(Text::decode).filter(|uri| Feature::Resource.may_be_named(uri)));
         Ok(())
     });
     match uris.into_iter().collect() {

@@ -14,9 +14,16 @@ pub enum MediaType {
 }
 
 impl MediaType {
-    /// Reads a response's value; only the type counts, in any case.
+    /// Reads a response's value; only the type counts, in any case. A value that names `text/event-stream`
+    /// anywhere is one: some clients look no closer.
     #[must_use]
     pub fn of_response(value: Option<&[u8]>) -> Self {
+        const EVENT_STREAM: &[u8] = b"text/event-stream";
+        if value
+            .is_some_and(|value| value.windows(EVENT_STREAM.len()).any(|part| part.eq_ignore_ascii_case(EVENT_STREAM)))
+        {
+            return Self::EventStream;
+        }
         let Some(essence) = value.and_then(|value| value.split(|byte| *byte == b';').next()) else {
             return Self::Absent;
         };
@@ -25,8 +32,6 @@ impl MediaType {
             Self::Absent
         } else if essence.eq_ignore_ascii_case(b"application/json") {
             Self::Json
-        } else if essence.eq_ignore_ascii_case(b"text/event-stream") {
-            Self::EventStream
         } else {
             Self::Other
         }
@@ -79,6 +84,9 @@ mod tests {
             (Some(""), MediaType::Absent),
             (Some("application/json; charset=x"), MediaType::Json),
             (Some("TEXT/EVENT-STREAM"), MediaType::EventStream),
+            (Some("text/event-stream; charset=x"), MediaType::EventStream),
+            (Some("text/event-stream,text/event-stream"), MediaType::EventStream),
+            (Some("text/event-streams"), MediaType::EventStream),
             (Some("text/html"), MediaType::Other),
         ] {
             assert_eq!(MediaType::of_response(value.map(str::as_bytes)), expected, "{value:?}");

@@ -10,6 +10,9 @@ use std::borrow::Cow;
 /// How many members such an object may have. No client comes near; it bounds the pairwise comparison.
 pub const MAX_MEMBERS: usize = 64;
 
+/// How long a member's name in such an object may be, in bytes; it bounds each comparison.
+pub const MAX_NAME_BYTES: usize = 256;
+
 /// The members of one object, in order.
 #[derive(Debug, Default)]
 pub struct Members<'a> {
@@ -26,6 +29,8 @@ pub enum Fault {
     NotText,
     /// More than [`MAX_MEMBERS`].
     TooMany,
+    /// A name is longer than [`MAX_NAME_BYTES`].
+    TooLong,
 }
 
 impl Fault {
@@ -36,6 +41,7 @@ impl Fault {
             Self::Doubled => "has two members whose names are equal or differ only in case",
             Self::NotText => "has a member whose name is not valid Unicode",
             Self::TooMany => "has more than 64 members",
+            Self::TooLong => "has a member whose name is longer than 256 bytes",
         }
     }
 }
@@ -61,6 +67,10 @@ impl<'a> Members<'a> {
             self.fault.get_or_insert(Fault::NotText);
             return;
         };
+        if name.len() > MAX_NAME_BYTES {
+            self.fault.get_or_insert(Fault::TooLong);
+            return;
+        }
         if self.members.len() == MAX_MEMBERS {
             self.fault.get_or_insert(Fault::TooMany);
         } else if self.members.iter().any(|(other, _)| folds_to(other, &name)) {
@@ -84,9 +94,13 @@ impl<'a> Members<'a> {
         protocol.iter().copied().find(|wanted| is_misspelt(wanted))
     }
 
-    /// The value of the member of exactly this name, if there is exactly one that folds to it.
+    /// The value of the member of exactly this name, if there is exactly one that folds to it and no member
+    /// was left out.
     #[must_use]
     pub fn only(&self, wanted: &str) -> Option<Raw<'a>> {
+        if matches!(self.fault, Some(Fault::TooMany | Fault::TooLong | Fault::NotText)) {
+            return None;
+        }
         let mut found = self.members.iter().filter(|(name, _)| folds_to(name, wanted));
         match (found.next(), found.next()) {
             (Some((name, value)), None) if name == wanted => Some(*value),
@@ -144,6 +158,9 @@ mod tests {
         };
         assert_eq!(members(&many(64)).fault(), None);
         assert_eq!(members(&many(65)).fault(), Some(Fault::TooMany));
+        assert_eq!(members(&many(65)).only("m0"), None);
+        assert_eq!(members(&format!("{{\"{}\":0}}", "n".repeat(256))).fault(), None);
+        assert_eq!(members(&format!("{{\"{}\":0}}", "n".repeat(257))).fault(), Some(Fault::TooLong));
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub struct Event<'a> {
     pub kind: &'a [u8],
     /// It was larger than the decoder's bound, so that nothing of it was kept.
     pub oversized: bool,
+    /// A parser that ends lines at LF alone reads other data in it.
+    pub ambiguous: bool,
 }
 
 /// Cuts a stream of bytes into events. One per response.
@@ -118,7 +120,7 @@ impl Decoder {
         let raw = std::mem::take(&mut self.pending);
         let oversized = std::mem::take(&mut self.oversized);
         let lines = Lines::of(&raw, std::mem::take(&mut self.at_start));
-        let event = Event { data: lines.data(), kind: lines.kind, oversized };
+        let event = Event { data: lines.data(), kind: lines.kind, oversized, ambiguous: lines.ambiguous };
         let verdict = judge(&event);
         // INVARIANT: what was not read never leaves.
         let verdict = if oversized { Verdict::Drop } else { verdict };
@@ -143,12 +145,13 @@ struct Lines<'a> {
     lines: Vec<(&'a [u8], bool)>,
     values: Vec<&'a [u8]>,
     kind: &'a [u8],
+    ambiguous: bool,
 }
 
 impl<'a> Lines<'a> {
     fn of(raw: &'a [u8], at_stream_start: bool) -> Self {
-        let mut this = Self { lines: Vec::new(), values: Vec::new(), kind: b"" };
-        let mut rest = raw;
+        let mut this = Self { lines: Vec::new(), values: Vec::new(), kind: b"", ambiguous: false };
+        let (mut rest, mut after_lone_cr) = (raw, false);
         // A byte order mark may open the stream and is no part of the first field's name.
         let mut bom: &[u8] = if at_stream_start { b"\xEF\xBB\xBF" } else { b"" };
         while !rest.is_empty() {
@@ -162,6 +165,10 @@ impl<'a> Lines<'a> {
             let text = line.get(..end).unwrap_or(line);
             let text = text.strip_prefix(std::mem::take(&mut bom)).unwrap_or(text);
             let (name, value) = field(text);
+            // To such a parser this line still belongs to the one before the CR.
+            let is_known = text.is_empty() || matches!(name, b"" | b"data" | b"event" | b"id" | b"retry");
+            this.ambiguous |= after_lone_cr && !is_known;
+            after_lone_cr = line.ends_with(b"\r");
             if name == b"data" {
                 this.values.push(value);
             } else if name == b"event" {
@@ -264,6 +271,23 @@ mod tests {
         let out = through(&[text.as_bytes()], &mut |_| Verdict::Replace(b"x\ny".to_vec()));
         assert_eq!(out, "retry: 5\r\ndata: x\r\ndata: y\r\n: note\r\nid: 7\r\n\r\n");
         assert_eq!(through(&[text.as_bytes(), b"data: c\n\n"], &mut |_| Verdict::Drop), "");
+    }
+
+    #[test]
+    fn an_event_that_other_parsers_read_differently_is_noticed() {
+        for (text, expected) in [
+            ("data: \r{\"result\":1}\n\n", true),
+            ("data: a\rdata: b\r\r", false),
+            ("data: a\r\n{}\r\n\r\n", false),
+            (": c\rid: 1\rretry: 2\rdata\r\r", false),
+        ] {
+            let mut ambiguous = false;
+            through(&[text.as_bytes()], &mut |event| {
+                ambiguous |= event.ambiguous;
+                Verdict::Keep
+            });
+            assert_eq!(ambiguous, expected, "{text:?}");
+        }
     }
 
     #[test]

@@ -305,9 +305,16 @@ fn name_of(reader: &mut Reader<'_>, member: &str) -> Result<Option<String>, Stop
         skip(reader)?;
         return Ok(None);
     }
-    let members = Members::read(reader)?;
-    let name = members.only(member).and_then(Raw::string).and_then(Text::decode);
-    Ok(name.map(std::borrow::Cow::into_owned))
+    let (mut seen, mut ambiguous, mut name) = (Seen::default(), None, None);
+    reader.object::<Stop>(|reader, found| {
+        let is_name = seen.note(found, member, &mut ambiguous);
+        let value = reader.value()?;
+        if is_name {
+            name = value.string().and_then(Text::decode).map(std::borrow::Cow::into_owned);
+        }
+        Ok(())
+    })?;
+    Ok(name.filter(|_| ambiguous.is_none()))
 }
 
 /// Whether the member that matters has been seen, so that a second or a case variant is noticed.

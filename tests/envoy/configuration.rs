@@ -19,7 +19,7 @@ fn good_file(name: &str) -> String {
 #[test]
 fn every_problem_is_named_with_its_place() {
     let Some(parts) = Parts::gateway() else { return };
-    let rows: [(&str, String, &[&str]); 5] = [
+    let rows: [(&str, String, &[&str]); 6] = [
         ("good", good().to_string(), &[]),
         ("not-json", "{".to_owned(), &["(document)"]),
         ("empty", String::new(), &["(document)"]),
@@ -36,6 +36,19 @@ fn every_problem_is_named_with_its_place() {
                 "/version", "default is required", "/hide/1", "/hide/2", "\"tols\"", "/tools/x~1y/action",
                 "/tools/z/limits/0/counter", "/tools/z/limits/0/window", "/tools/z/limits/0/max",
             ],
+        ),
+        (
+            "tests",
+            json!({
+                "version": "1",
+                "default": "deny",
+                "tests": [
+                    { "name": "a is refused", "call": { "tool": "a" }, "expect": "denied" },
+                    { "name": "a goes on", "call": { "tool": "a" }, "expect": "allowed" }
+                ]
+            })
+            .to_string(),
+            &["/tests/1: test \"a goes on\" fails: outcome is \"denied\", expected \"allowed\""],
         ),
         (
             "object",

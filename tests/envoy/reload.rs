@@ -15,13 +15,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// An Envoy file whose plugin is in a file of its own, which Envoy watches.
-struct Discovered {
-    watched: PathBuf,
+pub(crate) struct Discovered {
+    pub(crate) watched: PathBuf,
 }
 
 impl Discovered {
     /// The file for Envoy, after the configuration of this one was put where it looks.
-    fn envoy_file(&self, file: &str) -> String {
+    pub(crate) fn envoy_file(&self, file: &str) -> String {
         self.exchange(file);
         let (before, _, after) = Self::parts(file);
         let indent = " ".repeat(before.len() - before.trim_end_matches(' ').len());
@@ -35,7 +35,7 @@ impl Discovered {
     }
 
     /// Puts the configuration of this file in the place of the one before.
-    fn exchange(&self, file: &str) {
+    pub(crate) fn exchange(&self, file: &str) {
         let (before, filter, _) = Self::parts(file);
         let indent = before.len() - before.trim_end_matches(' ').len();
         // From a list item to the members of a resource, `- name:` and all.
@@ -96,6 +96,13 @@ fn a_faulty_configuration_leaves_the_good_one_in_force() {
     wait::until("Envoy has refused the configuration", || rejected(&envoy) == 1);
     assert!(envoy.log().contains(r#""limit""#), "the log names the problem");
     assert!(runs(&mut connection, "a") && !runs(&mut connection, "b"), "the policy before holds");
+
+    let mut failing = policy(json!({ "b": {} }));
+    failing["tests"] = json!([{ "name": "b is refused", "call": { "tool": "b" }, "expect": "denied" }]);
+    discovered.exchange(&with_text(&rendered(json!({})), &failing.to_string()));
+    wait::until("Envoy has refused the policy whose test fails", || rejected(&envoy) == 2);
+    assert!(envoy.log().contains("/tests/0"), "the log names the test");
+    assert!(runs(&mut connection, "a") && !runs(&mut connection, "b"), "the policy before still holds");
 
     discovered.exchange(&rendered(json!({ "b": {} })));
     wait::until("the next policy is in force on this connection", || runs(&mut connection, "b"));

@@ -32,9 +32,9 @@ pub fn headers(lines: &[(&str, &str)]) -> Headers {
     Headers::new(lines.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect())
 }
 
-/// A case's call as the JSON-RPC request that it is on the wire.
-pub fn message(call: &mcp_policy::cases::Call) -> serde_json::Value {
-    use mcp_policy::wire::mcp::Feature;
+/// A case's call as the JSON-RPC request that it is on the wire, with the arguments as they were written.
+pub fn message(call: &mcp_policy::cases::Call) -> String {
+    use mcp_policy::wire::mcp::{Feature, takes_arguments};
     use serde_json::json;
     let params = match (call.method(), call.target()) {
         ("completion/complete", Some(target)) => {
@@ -45,10 +45,16 @@ pub fn message(call: &mcp_policy::cases::Call) -> serde_json::Value {
             json!({"ref": {"type": kind, member: target.name}, "argument": {"name": "a", "value": ""}})
         }
         (_, Some(target)) if target.feature == Feature::Resource => json!({"uri": target.name}),
-        (_, Some(target)) => json!({"name": target.name, "arguments": call.arguments}),
+        (_, Some(target)) => json!({"name": target.name}),
         (_, None) => json!({}),
     };
-    json!({"jsonrpc": "2.0", "id": 1, "method": call.method(), "params": params})
+    let mut params = params.to_string();
+    if let Some(arguments) = call.arguments.as_ref().filter(|_| takes_arguments(call.method())) {
+        params.pop();
+        params.push_str(&format!(",\"arguments\":{arguments}}}"));
+    }
+    let method = json!(call.method());
+    format!(r#"{{"jsonrpc":"2.0","id":1,"method":{method},"params":{params}}}"#)
 }
 
 /// What every MCP client sends.
@@ -106,11 +112,21 @@ impl<'s> Driver<'s> {
             return reply.body;
         }
         let may_change = step.edits.contains(&HeaderEdit::Remove("content-length"));
-        let (mut held, mut out) = (Vec::new(), Vec::new());
+        let (mut held, mut begun, mut out) = (Vec::new(), Vec::new(), Vec::new());
         for (index, chunk) in chunks.iter().enumerate() {
             let end = index + 1 == chunks.len();
+            if self.exchange.answer_reading() == Reading::Beginning {
+                held.extend_from_slice(chunk);
+                self.exchange.answer_begins(&held, end);
+                if self.exchange.answer_reading() != Reading::Beginning {
+                    begun = std::mem::take(&mut held);
+                }
+            }
+            let chunk = if begun.is_empty() { chunk.to_vec() } else { std::mem::take(&mut begun) };
+            let chunk = &chunk.as_slice();
             let step = match self.exchange.answer_reading() {
                 Reading::Nothing => Step::Continue,
+                Reading::Beginning => Step::Wait,
                 Reading::Chunks => self.exchange.answer_chunk(chunk, end),
                 Reading::Whole => {
                     held.extend_from_slice(chunk);

@@ -129,6 +129,7 @@ fn read_rate_limit(value: &Value, at: &Pointer, entry: &str, list: Pointer, prob
     let max = read_max(&mut fields, problems);
     let window = read_window(&mut fields, problems);
     let scope = read_scope(&mut fields, &[Scope::Session], problems);
+    check_session(window, &scope, at, problems);
     let on_deny = fields.string("on_deny", problems).map(str::to_owned);
     fields.finish(problems);
     let (max_text, max) = max?;
@@ -172,9 +173,7 @@ impl Limit {
         let window = read_window(&mut fields, problems);
         let max = read_max(&mut fields, problems);
         let scope = read_scope(&mut fields, &[Scope::Grant], problems);
-        if window == Some(Window::Session) && !scope.contains(&Scope::Session) {
-            problems.add(at, "window \"session\" needs scope \"session\"");
-        }
+        check_session(window, &scope, at, problems);
         let amount = read_amount(&mut fields, problems);
         let is_rolling = read_align(&mut fields, window, problems);
         let is_shadow = read_shadow(&mut fields, problems);
@@ -201,6 +200,13 @@ fn read_window(fields: &mut Fields<'_>, problems: &mut Problems) -> Option<Windo
         problems.add(&at, format!("window must be {allowed}, got {value}"));
     }
     window
+}
+
+/// A session's window never begins anew, so it counts one session and no more.
+fn check_session(window: Option<Window>, scope: &[Scope], at: &Pointer, problems: &mut Problems) {
+    if window == Some(Window::Session) && !scope.contains(&Scope::Session) {
+        problems.add(at, "window \"session\" needs scope \"session\"");
+    }
 }
 
 fn read_max(fields: &mut Fields<'_>, problems: &mut Problems) -> Option<(String, u64)> {

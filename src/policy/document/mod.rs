@@ -1,5 +1,6 @@
 //! The policy document exactly as written: [`Value`] → [`Document`], noting every problem on the way.
 
+use super::case::{Case, read_cases};
 use super::fields::Fields;
 use super::problem::{Pointer, Problems};
 mod limit;
@@ -24,6 +25,7 @@ pub(super) struct Document {
     pub(super) prompts: Section,
     pub(super) resources: Section,
     pub(super) methods: Option<Methods>,
+    pub(super) tests: Vec<Case>,
 }
 
 /// What happens to what has no entry.
@@ -83,8 +85,9 @@ impl Document {
         let prompts = Section::read(&mut fields, "prompts", Feature::Prompt, problems);
         let resources = Section::read(&mut fields, "resources", Feature::Resource, problems);
         let methods = Methods::read(&mut fields, problems);
+        let tests = read_cases(&mut fields, "tests", problems);
         fields.finish(problems);
-        Some(Self { hide_unlisted, is_shadow, schedule, all_tools, tools, prompts, resources, methods })
+        Some(Self { hide_unlisted, is_shadow, schedule, all_tools, tools, prompts, resources, methods, tests })
     }
 }
 

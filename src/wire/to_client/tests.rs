@@ -129,3 +129,13 @@ fn requests_that_are_not_permitted_are_told_from_all_other_messages() {
         assert_eq!(permitted(text), left.map(|left| left.map(str::to_owned)), "{text}");
     }
 }
+
+#[test]
+fn what_is_listed_is_read_to_its_end_however_many_members_it_has() {
+    let fillers: Vec<String> = (0..100).map(|index| format!("\"m{index}\":0")).collect();
+    let list = |tool: &str| format!("{{\"result\":{{\"tools\":[{tool}]}}}}");
+    let honest = list(&format!("{{{},\"name\":\"a\"}}", fillers.join(",")));
+    assert_eq!(rewritten(&honest), Ok(honest.clone()));
+    let doubled = list(&format!("{{\"name\":\"a\",{},\"name\":\"h\"}}", fillers.join(",")));
+    assert!(rewritten(&doubled).is_err());
+}

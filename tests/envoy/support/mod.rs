@@ -5,6 +5,7 @@ pub(crate) mod clients;
 pub(crate) mod envoy;
 pub(crate) mod everything;
 pub(crate) mod http;
+pub(crate) mod keys;
 pub(crate) mod mcp;
 pub(crate) mod parts;
 pub(crate) mod process;

@@ -103,7 +103,8 @@ pub(crate) fn with_text(file: &str, text: &str) -> String {
     with_configuration(file, &["configuration:", kind, &value])
 }
 
-fn exchange(file: &str, from: &str, to: &str) -> String {
+/// `file` with one text of its settings, which must stand there once, exchanged for another.
+pub(crate) fn exchange(file: &str, from: &str, to: &str) -> String {
     // Comments may name a setting too; they are left alone.
     let is_setting = |line: &&str| !line.trim_start().starts_with('#') && line.contains(from);
     let found: Vec<&str> = file.lines().filter(is_setting).collect();

@@ -1,0 +1,127 @@
+//! What holds whichever policy applies: sizes, words, and what of a request is kept from the server.
+
+use crate::policy::{Fields, Problems};
+use crate::wire::value::Value;
+
+/// Bytes of a request body that are judged unless `max_body_bytes` says otherwise.
+pub const DEFAULT_MAX_BODY_BYTES: usize = 1 << 20;
+/// The most that `max_body_bytes` may say: the body is held in the worker's memory.
+const LARGEST_MAX_BODY_BYTES: usize = 64 << 20;
+
+/// What holds whichever policy applies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// What the text of a refused call begins with.
+    pub deny_prefix: String,
+    /// Keep `authorization` from the server: the token is meant for this gateway.
+    pub strip_authorization: bool,
+    /// Keep `cookie` from the server.
+    pub strip_cookies: bool,
+    /// Where in the proxy's metadata the payload of a verified JWT lies: `payload_in_metadata` of Envoy's `jwt_authn`.
+    pub jwt_payload_key: String,
+    /// The largest request body that is judged; one byte more is refused.
+    pub max_body_bytes: usize,
+    /// Keep a request's headers back until its body is judged. Must equal the host's
+    /// `allow_on_headers_stop_iteration`: without that option, held requests never go on.
+    pub hold_request_headers: bool,
+    /// How the call of a hidden tool is answered.
+    pub hidden_reply: HiddenReply,
+    /// Which decisions also go to the host's log.
+    pub log: Log,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            deny_prefix: "[POLICY DENIED] ".to_owned(),
+            strip_authorization: false,
+            strip_cookies: false,
+            jwt_payload_key: "jwt_payload".to_owned(),
+            max_body_bytes: DEFAULT_MAX_BODY_BYTES,
+            hold_request_headers: false,
+            hidden_reply: HiddenReply::Policy,
+            log: Log::Refusals,
+        }
+    }
+}
+
+/// How the call of a hidden tool is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HiddenReply {
+    /// With the policy's text.
+    Policy,
+    /// Exactly as the call of a tool that does not exist.
+    UnknownTool,
+}
+
+/// Which decisions also go to the host's log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Log {
+    /// Refused ones.
+    Refusals,
+    /// Every one.
+    All,
+    /// None.
+    None,
+}
+
+impl Settings {
+    /// `takes_tokens`: a grant is matched by a bearer token. Then the request's credentials were for this gateway, and
+    /// stay here unless the configuration says otherwise.
+    pub(super) fn read(fields: &mut Fields<'_>, takes_tokens: bool, problems: &mut Problems) -> Self {
+        let defaults = Self::default();
+        let deny_prefix = fields.string("deny_prefix", problems).map_or(defaults.deny_prefix, str::to_owned);
+        let strip_authorization = fields.bool("strip_authorization", problems).unwrap_or(takes_tokens);
+        let strip_cookies = fields.bool("strip_cookies", problems).unwrap_or(takes_tokens);
+        let jwt_payload_key =
+            fields.string("jwt_payload_key", problems).map_or(defaults.jwt_payload_key, str::to_owned);
+        if jwt_payload_key.is_empty() {
+            problems.add(&fields.at().child("jwt_payload_key"), "jwt_payload_key must not be empty");
+        }
+        let hold_request_headers =
+            fields.bool("hold_request_headers", problems).unwrap_or(defaults.hold_request_headers);
+        let max_body_bytes = match fields.take("max_body_bytes") {
+            None => defaults.max_body_bytes,
+            Some((value, at)) => read_size(value).unwrap_or_else(|| {
+                let largest = LARGEST_MAX_BODY_BYTES;
+                problems.add(&at, format!("max_body_bytes must be an integer from 1 to {largest}, got {value}"));
+                0
+            }),
+        };
+        let replies = [("policy", HiddenReply::Policy), ("unknown_tool", HiddenReply::UnknownTool)];
+        let logs = [("refusals", Log::Refusals), ("all", Log::All), ("none", Log::None)];
+        Self {
+            deny_prefix,
+            strip_authorization,
+            strip_cookies,
+            jwt_payload_key,
+            max_body_bytes,
+            hold_request_headers,
+            hidden_reply: read_choice(fields, "hidden_reply", &replies, problems).unwrap_or(defaults.hidden_reply),
+            log: read_choice(fields, "log", &logs, problems).unwrap_or(defaults.log),
+        }
+    }
+}
+
+fn read_size(value: &Value) -> Option<usize> {
+    let Value::Number(digits) = value else { return None };
+    digits.parse().ok().filter(|size| (1..=LARGEST_MAX_BODY_BYTES).contains(size))
+}
+
+fn read_choice<T: Copy>(
+    fields: &mut Fields<'_>,
+    name: &'static str,
+    choices: &[(&str, T)],
+    problems: &mut Problems,
+) -> Option<T> {
+    let (value, at) = fields.take(name)?;
+    let chosen = match value {
+        Value::String(text) => choices.iter().find(|(choice, _)| choice == text).map(|(_, chosen)| *chosen),
+        _ => None,
+    };
+    if chosen.is_none() {
+        let allowed: Vec<String> = choices.iter().map(|(choice, _)| format!("\"{choice}\"")).collect();
+        problems.add(&at, format!("{name} must be one of {}, got {value}", allowed.join(", ")));
+    }
+    chosen
+}

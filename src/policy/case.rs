@@ -1,0 +1,349 @@
+//! Cases as written: what a policy's author expects of it, in `tests` of the policy or in a file beside it.
+//!
+//! Document → [`Case`]s, noting every problem on the way. `cases` runs them.
+
+use super::decision::Outcome;
+use super::fields::Fields;
+use super::problem::{Pointer, Problems, did_you_mean};
+use super::query::{Principal, Target};
+use crate::timestamp::Timestamp;
+use crate::wire::json::{Error, Kind, Raw, Reader};
+use crate::wire::mcp::Feature;
+use crate::wire::value::{DocumentError, Value};
+
+/// What a call may name, and a list may hold.
+const FEATURES: [(&str, Feature); 3] =
+    [("tool", Feature::Tool), ("prompt", Feature::Prompt), ("resource", Feature::Resource)];
+
+/// One expectation: of a call, or of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Case {
+    /// What becomes of a call.
+    Call(CallCase),
+    /// What of a list is seen.
+    List(ListCase),
+}
+
+/// What becomes of a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallCase {
+    /// One sentence that is true when the case passes.
+    pub name: String,
+    /// Calls made before, whatever came of them.
+    pub after: Vec<Call>,
+    /// The call that is judged; of several, the last one.
+    pub call: Call,
+    /// What comes of it.
+    pub expect: Outcome,
+    /// The rule that decides, empty when nothing fires; not compared when absent.
+    pub rule: Option<String>,
+    /// The words for the caller, without prefix; not compared when absent.
+    pub message: Option<String>,
+}
+
+/// Which elements of a list are seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListCase {
+    /// One sentence that is true when the case passes.
+    pub name: String,
+    /// What the server lists, by name or URI.
+    pub list: Vec<String>,
+    /// What kind of things they are.
+    pub of: Feature,
+    /// Those that the client sees.
+    pub visible: Vec<String>,
+}
+
+/// One or more equal messages of a client, most often calls of a tool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// What it reaches, with its name or URI; `None` where there is only a method.
+    pub reaches: Option<(Feature, String)>,
+    /// The JSON-RPC method, where it is not `tools/call`, `prompts/get` or `resources/read`.
+    pub method: Option<String>,
+    /// The arguments, the text of a JSON object.
+    pub arguments: Option<String>,
+    /// The grant's id.
+    pub grant: String,
+    /// The `Mcp-Session-Id`.
+    pub session: Option<String>,
+    /// When.
+    pub at: Timestamp,
+    /// What the server makes of it, if it goes on.
+    pub upstream: Upstream,
+    /// How often.
+    pub times: u32,
+}
+
+/// What came of a call that went on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Upstream {
+    /// A result.
+    Success,
+    /// A JSON-RPC `error`.
+    JsonRpcError,
+    /// A result with `isError: true`.
+    ToolError,
+    /// An HTTP status of 400 or more.
+    HttpError,
+    /// No connection.
+    Unreachable,
+}
+
+impl Upstream {
+    const NAMES: [(&'static str, Self); 5] = [
+        ("success", Self::Success),
+        ("jsonrpc_error", Self::JsonRpcError),
+        ("tool_error", Self::ToolError),
+        ("http_error", Self::HttpError),
+        ("unreachable", Self::Unreachable),
+    ];
+
+    /// Whether the call gets back what it spent: it surely was not executed, or failed as RPC.
+    #[must_use]
+    pub const fn refunds(self) -> bool {
+        match self {
+            Self::JsonRpcError | Self::HttpError | Self::Unreachable => true,
+            Self::Success | Self::ToolError => false,
+        }
+    }
+}
+
+/// What a call is when it does not say.
+#[derive(Debug, Clone)]
+pub struct Defaults {
+    /// The grant's id.
+    pub grant: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl Default for Defaults {
+    fn default() -> Self {
+        Self { grant: Principal::ANONYMOUS.to_owned(), at: Timestamp::from_millis(0) }
+    }
+}
+
+/// Reads a list of cases.
+pub(crate) fn read_cases(fields: &mut Fields<'_>, name: &'static str, problems: &mut Problems) -> Vec<Case> {
+    let cases = fields.list(name, problems);
+    cases.into_iter().filter_map(|(value, at)| Case::read(value, &at, problems)).collect()
+}
+
+impl Case {
+    /// What is true when it passes.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Call(case) => &case.name,
+            Self::List(case) => &case.name,
+        }
+    }
+
+    fn read(value: &Value, at: &Pointer, problems: &mut Problems) -> Option<Self> {
+        let mut fields = Fields::of(value, at, problems)?;
+        fields.require("name", problems);
+        let name = fields.string("name", problems).unwrap_or_default().to_owned();
+        let case = if fields.has("list") || fields.has("visible") {
+            fields.require("list", problems);
+            fields.require("visible", problems);
+            let of = read_choice(&mut fields, "of", &FEATURES, problems).unwrap_or(Feature::Tool);
+            let list = read_names(&mut fields, "list", of, problems);
+            let visible = read_names(&mut fields, "visible", of, problems);
+            Some(Self::List(ListCase { name, list, of, visible }))
+        } else {
+            CallCase::read(name, &mut fields, problems).map(Self::Call)
+        };
+        fields.finish(problems);
+        case
+    }
+}
+
+impl CallCase {
+    fn read(name: String, fields: &mut Fields<'_>, problems: &mut Problems) -> Option<Self> {
+        // What a case says for itself holds for each of its calls.
+        let defaults = read_defaults(fields, &Defaults::default(), problems);
+        let mut after = Vec::new();
+        for (value, at) in fields.list("after", problems) {
+            after.extend(Call::read(value, &at, &defaults, problems));
+        }
+        fields.require("call", problems);
+        let call = fields.take("call").and_then(|(value, at)| Call::read(value, &at, &defaults, problems));
+        fields.require("expect", problems);
+        let expect = read_choice(fields, "expect", &Outcome::NAMES, problems);
+        let rule = fields.string("rule", problems).map(str::to_owned);
+        let message = fields.string("message", problems).map(str::to_owned);
+        Some(Self { name, after, call: call?, expect: expect?, rule, message })
+    }
+}
+
+impl Call {
+    /// What it reaches, if anything.
+    #[must_use]
+    pub fn target(&self) -> Option<Target<'_>> {
+        self.reaches.as_ref().map(|(feature, name)| Target { feature: *feature, name })
+    }
+
+    /// Its JSON-RPC method.
+    #[must_use]
+    pub fn method(&self) -> &str {
+        self.method.as_deref().unwrap_or(match self.target().map(|target| target.feature) {
+            Some(Feature::Tool) => "tools/call",
+            Some(Feature::Prompt) => "prompts/get",
+            Some(Feature::Resource) => "resources/read",
+            None => "",
+        })
+    }
+
+    fn read(value: &Value, at: &Pointer, defaults: &Defaults, problems: &mut Problems) -> Option<Self> {
+        let mut fields = Fields::of(value, at, problems)?;
+        let mut call = Self::read_members(&mut fields, defaults, problems);
+        if let Some((value, at)) = fields.take("arguments") {
+            match value {
+                Value::Object(_) => call.iter_mut().for_each(|call| call.arguments = Some(value.compact())),
+                other => problems.add(&at, format!("arguments must be an object, got {other}")),
+            }
+        }
+        if let Some((value, at)) = fields.take("times") {
+            let times = if let Value::Number(digits) = value { digits.parse().ok() } else { None };
+            match times.filter(|times| *times > 0) {
+                Some(times) => call.iter_mut().for_each(|call| call.times = times),
+                None => problems.add(&at, format!("times must be an integer of at least 1, got {value}")),
+            }
+        }
+        fields.finish(problems);
+        call
+    }
+
+    /// Reads one call that stands alone, as `mcp-policy decide` takes it. Its arguments stay as they were
+    /// written: a policy judges them by what another parser might read.
+    ///
+    /// # Errors
+    /// Every problem of the text.
+    pub fn parse(text: &str, defaults: &Defaults) -> Result<Self, Problems> {
+        let (mut problems, mut arguments, root) = (Problems::default(), Vec::new(), Pointer::root());
+        let call = match read_line(text, &mut arguments) {
+            Ok(value) => Fields::of(&value, &root, &mut problems).and_then(|mut fields| {
+                let call = Self::read_members(&mut fields, defaults, &mut problems);
+                // Known, although it is kept aside.
+                fields.take("arguments");
+                fields.finish(&mut problems);
+                call
+            }),
+            Err(error) => {
+                problems.add(&root, error.to_string());
+                None
+            }
+        };
+        let at = root.child("arguments");
+        match arguments.as_slice() {
+            [] => {}
+            // As in a request, null is as good as nothing.
+            [one] if matches!(one.kind(), Kind::Object | Kind::Null) => {}
+            [_] => problems.add(&at, "arguments must be an object"),
+            _ => problems.add(&at, "member is given twice"),
+        }
+        let arguments = arguments.first().filter(|raw| raw.kind() == Kind::Object);
+        let arguments = arguments.map(|raw| raw.as_str().to_owned());
+        call.filter(|_| problems.is_empty()).map(|call| Self { arguments, ..call }).ok_or(problems)
+    }
+
+    /// All but the arguments and how often.
+    fn read_members(fields: &mut Fields<'_>, defaults: &Defaults, problems: &mut Problems) -> Option<Self> {
+        let named: Vec<&str> = FEATURES.into_iter().map(|(name, _)| name).filter(|name| fields.has(name)).collect();
+        match named.as_slice() {
+            [] if !fields.has("method") => problems.add(fields.at(), "tool, prompt, resource or method is required"),
+            [] | [_] => {}
+            [first, others @ ..] => {
+                let others = others.join(" and ");
+                problems
+                    .add(fields.at(), format!("{first} and {others} cannot both be given: a call reaches one thing"));
+            }
+        }
+        let is_method_alone = named.is_empty();
+        let mut reaches = None;
+        for (name, feature) in FEATURES {
+            reaches = reaches.or(fields.string(name, problems).map(|text| (feature, text.to_owned())));
+        }
+        let method = fields.string("method", problems).map(str::to_owned);
+        let Defaults { grant, at } = read_defaults(fields, defaults, problems);
+        let session = fields.string("session", problems).map(str::to_owned);
+        let upstream = read_choice(fields, "upstream", &Upstream::NAMES, problems).unwrap_or(Upstream::Success);
+        let is_read = if is_method_alone { method.is_some() } else { reaches.is_some() };
+        is_read.then_some(Self { reaches, method, arguments: None, grant, session, at, upstream, times: 1 })
+    }
+}
+
+/// The members of an object but its `arguments`, and those.
+fn read_line<'a>(text: &'a str, arguments: &mut Vec<Raw<'a>>) -> Result<Value, DocumentError> {
+    let mut reader = Reader::new(text);
+    if reader.kind()? != Kind::Object {
+        return Value::parse(text);
+    }
+    let mut members = Vec::new();
+    reader.object::<DocumentError>(|reader, name| {
+        let name = name.decode().ok_or(DocumentError::NotText(reader.position()))?;
+        let value = reader.value()?;
+        if name == "arguments" {
+            arguments.push(value);
+        } else {
+            members.push((name.into_owned(), Value::parse(value.as_str())?));
+        }
+        Ok(())
+    })?;
+    reader.end().map_err(|error: Error| DocumentError::Json(error))?;
+    Ok(Value::Object(members))
+}
+
+fn read_defaults(fields: &mut Fields<'_>, defaults: &Defaults, problems: &mut Problems) -> Defaults {
+    let grant = fields.string("grant", problems).map_or_else(|| defaults.grant.clone(), str::to_owned);
+    let at = fields.take("at").map_or(defaults.at, |(value, at)| {
+        read_time(value).unwrap_or_else(|| {
+            let wanted = "at must be a time as \"2026-11-21T09:30:00Z\", or milliseconds since 1970";
+            problems.add(&at, format!("{wanted}, got {value}"));
+            defaults.at
+        })
+    });
+    Defaults { grant, at }
+}
+
+fn read_time(value: &Value) -> Option<Timestamp> {
+    match value {
+        Value::String(text) => Timestamp::parse(text),
+        Value::Number(digits) => digits.parse().ok().map(Timestamp::from_millis),
+        _ => None,
+    }
+}
+
+fn read_names(fields: &mut Fields<'_>, name: &'static str, of: Feature, problems: &mut Problems) -> Vec<String> {
+    let what = match of {
+        Feature::Tool => "names of tools",
+        Feature::Prompt => "names of prompts",
+        Feature::Resource => "URIs of resources",
+    };
+    let mut names = Vec::new();
+    for (value, at) in fields.list(name, problems) {
+        match value {
+            Value::String(text) => names.push(text.clone()),
+            other => problems.add(&at, format!("{name} must hold {what}, got {other}")),
+        }
+    }
+    names
+}
+
+fn read_choice<T: Copy>(
+    fields: &mut Fields<'_>,
+    name: &'static str,
+    choices: &[(&str, T)],
+    problems: &mut Problems,
+) -> Option<T> {
+    let (value, at) = fields.take(name)?;
+    let chosen = choices.iter().find(|(choice, _)| matches!(value, Value::String(text) if text == choice));
+    if chosen.is_none() {
+        let allowed: Vec<String> = choices.iter().map(|(choice, _)| format!("\"{choice}\"")).collect();
+        let words: Vec<&str> = choices.iter().map(|(choice, _)| *choice).collect();
+        let hint = if let Value::String(text) = value { did_you_mean(text, &words) } else { String::new() };
+        problems.add(&at, format!("{name} must be one of {}, got {value}{hint}", allowed.join(", ")));
+    }
+    chosen.map(|(_, chosen)| *chosen)
+}

@@ -1,0 +1,375 @@
+//! The command line as a person meets it: what each verb prints, where, and its exit code; and every example of
+//! `docs/cli.md`.
+#![cfg(not(target_arch = "wasm32"))]
+// A test is a host: it may read files, and what it finds missing ends it.
+#![allow(clippy::disallowed_methods, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+use serde_json::{Value, json};
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+/// What the binary said.
+struct Said {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+fn run(arguments: &[&str], input: &str) -> Said {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-policy"));
+    command.args(arguments).current_dir(env!("CARGO_MANIFEST_DIR"));
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the command runs");
+    // A verb that does not read it has closed it.
+    let _ = child.stdin.take().expect("an input").write_all(input.as_bytes());
+    let Output { status, stdout, stderr } = child.wait_with_output().expect("the command ends");
+    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+    Said { code: status.code().expect("no signal"), out: text(stdout), err: text(stderr) }
+}
+
+/// A file of this test's own.
+fn write(name: &str, text: impl AsRef<[u8]>) -> String {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::write(&path, text).expect("a writable directory");
+    path.to_str().expect("UTF-8").to_owned()
+}
+
+const GOOD: &str = r#"{"version":"1","default":"allow","tools":{"a":{"action":"deny"}}}"#;
+
+#[test]
+fn the_examples_of_the_page_are_true() {
+    let page = include_str!("../docs/cli.md");
+    let mut examples = 0;
+    for block in page.split("```console\n").skip(1) {
+        let block = block.split_once("```").expect("a block ends").0;
+        let mut code = 0;
+        for example in block.split("$ ").filter(|example| !example.is_empty()) {
+            let (command, expected) = example.split_once('\n').expect("a command ends its line");
+            if command == "echo $?" {
+                assert_eq!(expected.trim(), code.to_string(), "{block}");
+                code = 0;
+                continue;
+            }
+            assert_eq!(code, 0, "a page shows the exit code of what fails: {block}");
+            let (command, is_kept) = match command.split_once(" > ") {
+                Some((command, _)) => (command, false),
+                None => (command, true),
+            };
+            let words: Vec<&str> = command.split(' ').collect();
+            assert_eq!(words[0], "mcp-policy");
+            let said = run(&words[1..], "");
+            let out = if is_kept { said.out } else { String::new() };
+            assert_eq!(out + &said.err, expected, "{command}");
+            code = said.code;
+            examples += 1;
+        }
+        assert_eq!(code, 0, "a page shows the exit code of what fails: {block}");
+    }
+    assert!(examples >= 6, "{examples}");
+}
+
+#[test]
+fn validate_tells_findings_from_files_that_cannot_be_read() {
+    let good = write("good.json", GOOD);
+    let bad = write("bad.json", r#"{"version":"1","default":"allow","tols":{}}"#);
+    let binary = write("binary.json", b"\xff\xfe");
+    let text = write("text.json", "version: 1");
+    let failing = write(
+        "failing.json",
+        r#"{"version":"1","default":"allow","tests":[{"name":"x","call":{"tool":"a"},"expect":"denied"}]}"#,
+    );
+    for (files, code) in [
+        (vec![good.as_str()], 0),
+        (vec![&bad], 1),
+        (vec![&good, &bad], 1),
+        (vec![&text], 1),
+        (vec![&binary], 1),
+        (vec![&failing], 1),
+        (vec!["/no/such/file"], 2),
+        (vec![&bad, "/no/such/file", &good], 2),
+        (vec!["."], 2),
+        (vec![], 2),
+        (vec![&good, "--tools", "/no/such/file"], 2),
+        (vec![&good, "--tools", &text], 2),
+        (vec![&good, "--tools", &good], 2),
+        (vec![&good, "--format", "xml"], 2),
+        (vec![&good, "--no-such-flag"], 2),
+    ] {
+        let said = run(&[&["validate"], files.as_slice()].concat(), "");
+        assert_eq!(said.code, code, "{files:?}: {}{}", said.out, said.err);
+        assert_eq!(said.err.is_empty(), code == 0, "{files:?}: {}", said.err);
+    }
+    let said = run(&["validate", &good, &bad], "");
+    assert!(said.out.starts_with(&format!("{good}: valid, version ")), "{}", said.out);
+    assert_eq!(said.err, format!("{bad}: (document): unknown field \"tols\"; did you mean \"tools\"?\n"));
+}
+
+#[test]
+fn validate_reports_as_json() {
+    let good = write("json-good.json", GOOD);
+    let bad = write("json-bad.json", r#"{"version":"2","default":"allow"}"#);
+    let tools = write("json-tools.json", r#"[{"name":"b"}]"#);
+    let config = write(
+        "json-config.json",
+        r#"{"policies":{"x/y":{"version":"1","default":"allow","hide":["a"],"tools":{"a":{}}}},"default_policy":"x/y"}"#,
+    );
+    let findings = |arguments: &[&str]| -> (i32, Value) {
+        let said = run(&[&["validate", "--format", "json"], arguments].concat(), "");
+        (said.code, serde_json::from_str(&said.out).expect("JSON"))
+    };
+    let finding = |file: &str, pointer: &str, message: &str, severity: &str| json!({"file": file, "pointer": pointer, "message": message, "severity": severity});
+    assert_eq!(findings(&[&good]), (0, json!([])));
+    let error = finding(&bad, "/version", "version must be \"1\", got \"2\"", "error");
+    let warning = finding(&good, "/tools/a", "no tool is named \"a\"; did you mean \"b\"?", "warning");
+    assert_eq!(findings(&[&good, "--tools", &tools]), (0, json!([warning])));
+    assert_eq!(findings(&[&bad, &good, "--tools", &tools]), (1, json!([error, warning])));
+    assert_eq!(findings(&[&bad, "/no/such/file"]), (2, json!([error])));
+    let hidden = "this entry never applies: /policies/x~1y/hide/0 hides what it names";
+    assert_eq!(findings(&[&config]), (0, json!([finding(&config, "/policies/x~1y/tools/a", hidden, "warning")])));
+}
+
+/// One limit, one shadow rule, one approval.
+const RULES: &str = r#"{"version":"1","default":"allow","schedule":{"days":["sat"],"on_deny":"Saturdays only."},
+    "tools":{"pay":{"require_approval":true},"try":{"deny_if":[{"id":"s","conditions":[],"mode":"shadow"}]},
+    "count":{"limits":[{"counter":"c","window":"minute","max":1,"scope":"session","on_deny":"Enough."}]}}}"#;
+
+#[test]
+fn decide_answers_each_call_and_names_each_line_that_is_none() {
+    let policy = write("decide.json", RULES);
+    let saturday = r#""at":"2026-11-21T09:30:00Z""#;
+    let allowed = r#"{"outcome":"allowed","rule":"","message":""}"#;
+    let enough = r#"{"outcome":"denied","rule":"/tools/count/limits/c","message":"Enough."}"#;
+    let closed = r#"{"outcome":"denied","rule":"/schedule","message":"Saturdays only."}"#;
+    let lines = [
+        // The epoch was a Thursday.
+        (r#"{"tool":"other"}"#.to_owned(), Ok(closed)),
+        (format!(r#"{{"tool":"other",{saturday}}}"#), Ok(allowed)),
+        // The time of the line before.
+        (r#"{"tool":"count","session":"a"}"#.to_owned(), Ok(allowed)),
+        (r#"{"tool":"count","session":"a"}"#.to_owned(), Ok(enough)),
+        (r#"{"tool":"count","session":"b","upstream":"http_error"}"#.to_owned(), Ok(allowed)),
+        (r#"{"tool":"count","session":"b","upstream":"tool_error"}"#.to_owned(), Ok(allowed)),
+        (r#"{"tool":"count","session":"b","arguments":null}"#.to_owned(), Ok(enough)),
+        (r#"{"tool":"count","session":"b","grant":"g"}"#.to_owned(), Ok(allowed)),
+        (
+            r#"{"tool":"try","arguments":{"text":"\ud800"}}"#.to_owned(),
+            Ok(r#"{"outcome":"shadow_denied","rule":"/tools/try/deny_if/s","message":"Denied by rule \"s\""}"#),
+        ),
+        (
+            r#"{"tool":"pay"}"#.to_owned(),
+            Ok(
+                r#"{"outcome":"approval_required","rule":"/tools/pay/require_approval/always","message":"Approval required: rule \"/tools/pay/require_approval/always\""}"#,
+            ),
+        ),
+        (String::new(), Ok("")),
+        ("nonsense".to_owned(), Err("(document): not JSON: unexpected character at byte 1")),
+        (r#"{"tool":"a"} {}"#.to_owned(), Err("(document): not JSON: text after the value, at byte 13")),
+        (r#"[]"#.to_owned(), Err("(document): must be an object, got a list")),
+        (r#"{}"#.to_owned(), Err("(document): tool, prompt, resource or method is required")),
+        (
+            r#"{"tool":"a","prompt":"b"}"#.to_owned(),
+            Err("(document): tool and prompt cannot both be given: a call reaches one thing"),
+        ),
+        (r#"{"tool":"a","arguments":[]}"#.to_owned(), Err("/arguments: arguments must be an object")),
+        (r#"{"tool":"a","tool":"b"}"#.to_owned(), Err("/tool: member is given twice")),
+        (r#"{"tool":"a","arguments":{},"arguments":{}}"#.to_owned(), Err("/arguments: member is given twice")),
+        (
+            r#"{"tool":"a","argument":{}}"#.to_owned(),
+            Err("(document): unknown field \"argument\"; did you mean \"arguments\"?"),
+        ),
+        (r#"{"tool":"a","times":2}"#.to_owned(), Err("(document): unknown field \"times\"")),
+        (
+            r#"{"tool":"a","at":"2026-02-29T00:00:00Z"}"#.to_owned(),
+            Err(
+                "/at: at must be a time as \"2026-11-21T09:30:00Z\", or milliseconds since 1970, got \"2026-02-29T00:00:00Z\"",
+            ),
+        ),
+        (r#"{"tool":"other"}"#.to_owned(), Ok(allowed)),
+    ];
+    let input: String = lines.iter().map(|(line, _)| format!("{line}\r\n")).collect();
+    let wanted = |is_error: bool| -> Vec<String> {
+        let numbered = (1..).zip(&lines);
+        let wanted = numbered.filter_map(|(number, (_, expected))| match expected {
+            Ok(line) if !is_error && !line.is_empty() => Some((*line).to_owned()),
+            Err(problem) if is_error => Some(format!("-:{number}: {problem}")),
+            _ => None,
+        });
+        wanted.collect()
+    };
+    let said = run(&["decide", "--policy", &policy, "--calls", "-"], &input);
+    assert_eq!(said.out.lines().collect::<Vec<_>>(), wanted(false));
+    assert_eq!(said.err.lines().collect::<Vec<_>>(), wanted(true));
+    assert_eq!(said.code, 1);
+    // The same from a file, and under a configuration.
+    let calls = write("decide.jsonl", &input);
+    let config = write("decide-config.json", format!(r#"{{"policies":{{"p":{RULES}}},"default_policy":"p"}}"#));
+    for source in [["--policy", &policy], ["--config", &config], ["--config", &policy]] {
+        let again = run(&[&["decide", "--calls", &calls], source.as_slice()].concat(), "");
+        assert_eq!((again.code, again.out.as_str()), (1, said.out.as_str()), "{source:?}");
+    }
+}
+
+#[test]
+fn decide_explains_what_becomes_of_prompts_resources_and_methods() {
+    let policy = write(
+        "sections.json",
+        r#"{"version":"1","default":"allow","methods":{"default":"deny","allow":["*/get","resources/*"],"deny":["x"]},
+            "prompts":{"hide":["secret"]},"resources":{"default":"deny","items":{"a:*":{"limits":[
+                {"counter":"c","window":"day","max":5}]}}}}"#,
+    );
+    let input = r#"{"prompt":"open","arguments":{"a":"b"}}
+        {"prompt":"secret"}
+        {"resource":"a:b","method":"resources/subscribe"}
+        {"resource":"b:c"}
+        {"method":"x"}
+        {"tool":"t"}"#;
+    let said = run(&["decide", "--policy", &policy, "--calls", "-", "--format", "text"], input);
+    let expected = r#"1: open at 1970-01-01T00:00:00.000Z, grant anonymous
+  passed   /methods/default
+  passed   (hidden)
+  no entry of prompts
+  allowed
+2: secret at 1970-01-01T00:00:00.000Z, grant anonymous
+  passed   /methods/default
+  decided  (hidden)
+  denied: Prompt "secret" is hidden by policy
+3: resources/subscribe a:b at 1970-01-01T00:00:00.000Z, grant anonymous
+  passed   /methods/default
+  entry    /resources/items/a:*
+  passed   (default deny)
+  passed   /resources/items/a:*/limits/c
+  allowed
+4: b:c at 1970-01-01T00:00:00.000Z, grant anonymous
+  passed   /methods/default
+  no entry of resources
+  decided  (default deny)
+  denied: Resource "b:c" is not permitted by policy
+5: x at 1970-01-01T00:00:00.000Z, grant anonymous
+  decided  /methods/deny/x
+  denied: Method "x" is not permitted by policy
+6: t at 1970-01-01T00:00:00.000Z, grant anonymous
+  decided  /methods/default
+  denied: Method "tools/call" is not permitted by policy
+"#;
+    assert_eq!((said.code, said.out.as_str(), said.err.as_str()), (0, expected, ""));
+}
+
+#[test]
+fn decide_explains_every_step() {
+    let policy = write("explain.json", RULES);
+    let input = r#"{"tool":"try","at":"2026-11-21T09:30:00Z"}
+        {"tool":"count","session":"s","upstream":"unreachable"}
+        {"tool":"none"}
+        {"tool":"pay","at":0}"#;
+    let said = run(&["decide", "--policy", &policy, "--calls", "-", "--format", "text"], input);
+    let expected = r#"1: try at 2026-11-21T09:30:00.000Z, grant anonymous
+  entry    /tools/try
+  passed   /schedule
+  shadow   /tools/try/deny_if/s
+  shadow_denied: Denied by rule "s"
+2: count at 2026-11-21T09:30:00.000Z, grant anonymous, session s
+  entry    /tools/count
+  passed   /schedule
+  passed   /tools/count/limits/c
+  allowed
+  the server failed, so limits get back what the call spent
+3: none at 2026-11-21T09:30:00.000Z, grant anonymous
+  no entry of tools
+  passed   /schedule
+  allowed
+4: pay at 1970-01-01T00:00:00.000Z, grant anonymous
+  entry    /tools/pay
+  decided  /schedule
+  denied: Saturdays only.
+"#;
+    assert_eq!((said.code, said.out.as_str(), said.err.as_str()), (0, expected, ""));
+}
+
+#[test]
+fn decide_says_what_it_cannot_use() {
+    let good = write("decide-good.json", GOOD);
+    let bad = write("decide-bad.json", r#"{"version":"1"}"#);
+    let failing = r#"{"version":"1","default":"allow","tests":[{"name":"x","call":{"tool":"a"},"expect":"denied"}]}"#;
+    let failing = write("decide-failing.json", failing);
+    for (arguments, code) in [
+        (vec!["--policy", good.as_str(), "--calls", "-"], 0),
+        (vec!["--policy", &failing, "--calls", "-"], 0),
+        (vec!["--config", &failing, "--calls", "-"], 1),
+        (vec!["--policy", &bad, "--calls", "-"], 1),
+        (vec!["--policy", &good], 2),
+        (vec!["--calls", "-"], 2),
+        (vec!["--policy", &good, "--config", &good, "--calls", "-"], 2),
+        (vec!["--policy", "/no/such/file", "--calls", "-"], 2),
+        (vec!["--policy", &good, "--calls", "/no/such/file"], 2),
+        (vec!["--policy", &good, "--calls", "-", "--format", "xml"], 2),
+    ] {
+        let said = run(&[&["decide"], arguments.as_slice()].concat(), "");
+        assert_eq!(said.code, code, "{arguments:?}: {}", said.err);
+        assert_eq!((said.out.is_empty(), said.err.is_empty()), (true, code == 0), "{arguments:?}: {}", said.err);
+    }
+}
+
+#[test]
+fn test_runs_what_stands_in_a_policy_and_beside_it() {
+    let with = |tests: &str| {
+        format!(r#"{{"version":"1","default":"allow","tools":{{"a":{{"action":"deny"}}}},"tests":[{tests}]}}"#)
+    };
+    let pass = r#"{"name":"a is refused","call":{"tool":"a"},"expect":"denied","rule":"/tools/a/action"}"#;
+    let fail = r#"{"name":"a goes on","call":{"tool":"a"},"expect":"allowed","message":""}"#;
+    let other = r#"{"name":"b goes on","call":{"tool":"b"},"expect":"allowed"}"#;
+    let inside = write("test-inside.json", with(&format!("{pass},{fail}")));
+    let beside = write("test-beside.json", GOOD);
+    let cases = write("test-beside.cases.json", format!(r#"{{"cases":[{other}]}}"#));
+    let both = write("test-both.json", with(pass));
+    write("test-both.cases.json", format!(r#"{{"cases":[{other}]}}"#));
+    let none = write("test-none.json", GOOD);
+    let bad_cases = write("test-bad-cases.json", GOOD);
+    write("test-bad-cases.cases.json", r#"{"cases":[{"name":"x"}]}"#);
+    let untouched = format!("{beside}: no case touches /tools/a/action\n");
+    let diff = format!(
+        "{inside}: /tests/1: a goes on\n  - outcome: \"allowed\"\n  + outcome: \"denied\"\n  - message: \"\"\n  \
+         + message: \"Tool \\\"a\\\" is denied by policy\"\n  + rule: \"/tools/a/action\"\n"
+    );
+    let missing = none.replace(".json", ".cases.json");
+    let nothing = format!("mcp-policy: {none}: nothing to run: it has no tests, and there is no {missing}\n");
+    let problems = bad_cases.replace(".json", ".cases.json");
+    let problems = format!("{problems}: /cases/0: call is required\n{problems}: /cases/0: expect is required\n");
+    for (arguments, code, out, err) in [
+        (vec![both.as_str()], 0, "2 passed, 0 failed\n".to_owned(), ""),
+        (vec![&both, "--coverage"], 0, "2 passed, 0 failed\n".to_owned(), ""),
+        (vec![&inside], 1, format!("{diff}1 passed, 1 failed\n"), ""),
+        (vec![&beside], 0, format!("{untouched}1 passed, 0 failed\n"), ""),
+        (vec![&cases], 0, format!("{untouched}1 passed, 0 failed\n"), ""),
+        (vec![&beside, &cases, &both], 0, format!("{untouched}3 passed, 0 failed\n"), ""),
+        (vec![&beside, "--coverage"], 1, format!("{untouched}1 passed, 0 failed\n"), ""),
+        (vec![&none], 2, String::new(), &nothing),
+        (vec![&bad_cases], 1, String::new(), &problems),
+    ] {
+        let said = run(&[&["test"], arguments.as_slice()].concat(), "");
+        assert_eq!((said.code, said.out, said.err.as_str()), (code, out, err), "{arguments:?}");
+    }
+    for arguments in [vec![], vec!["/no/such/file"], vec!["/no/such/file.cases.json"]] {
+        let said = run(&[&["test"], arguments.as_slice()].concat(), "");
+        assert_eq!((said.code, said.out.as_str()), (2, ""), "{arguments:?}");
+    }
+}
+
+#[test]
+fn every_verb_is_told_and_an_unknown_one_is_wrong_usage() {
+    let said = run(&["--help"], "");
+    assert_eq!(said.code, 0);
+    for verb in ["validate", "decide", "test", "render"] {
+        assert!(said.out.contains(verb), "{}", said.out);
+        assert_eq!(run(&[verb, "--help"], "").code, 0, "{verb}");
+        assert_eq!(run(&[verb], "").code, 2, "{verb}");
+    }
+    for arguments in [vec![], vec!["scry"]] {
+        let said = run(&arguments, "");
+        assert_eq!((said.code, said.out.as_str()), (2, ""), "{arguments:?}");
+    }
+    let rendered = run(&["render", "envoy", "--policy", "policies/refunds.json"], "");
+    assert_eq!((rendered.code, rendered.err.as_str()), (0, ""));
+    assert_eq!(run(&["render", "envoy", "--policy", "docs/cli/draft.json"], "").code, 1);
+    assert_eq!(run(&["render", "envoy", "--policy", "/no/such/file"], "").code, 2);
+}

@@ -1,0 +1,88 @@
+//! What a call reserved of its limits comes back when it surely did not run or failed as a call, and stays spent when
+//! it ran or may have run.
+
+use super::support::envoy::Envoy;
+use super::support::mcp;
+use super::support::parts::Parts;
+use super::support::request::Request;
+use super::support::setup::Setup;
+use super::support::upstream::{Answer, Received, Upstream, result};
+use super::support::wait;
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Nobody listens there.
+const NOWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 1);
+
+fn policy() -> Value {
+    json!({
+        "version": "1",
+        "default": "allow",
+        "all_tools": { "limits": [{ "counter": "calls", "window": "hour", "max": 1, "scope": "tool" }] }
+    })
+}
+
+/// How the server answers, by the tool that is called, and whether the hit comes back.
+const ROWS: [(&str, bool); 7] = [
+    ("http_500", true),
+    ("http_404_json", true),
+    ("rpc_error", true),
+    ("rpc_error_event", true),
+    ("tool_error", false),
+    ("tool_error_event", false),
+    ("success", false),
+];
+
+fn serve(request: &Received) -> Answer {
+    let body: Value = serde_json::from_slice(&request.body).expect("a call");
+    let error = r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":"no"}}"#;
+    let failed = result(&request.body, r#"{"content":[],"isError":true}"#);
+    let event = |data: &str| Answer::events(format!("event: message\ndata: {data}\n\n"), 1000);
+    match body["params"]["name"].as_str().expect("a name") {
+        "http_500" => Answer::new("text/plain", "oops").status(500),
+        "http_404_json" => Answer::json(error).status(404),
+        "rpc_error" => Answer::json(error),
+        "rpc_error_event" => event(error),
+        "tool_error" => Answer::json(failed),
+        "tool_error_event" => event(&failed),
+        _ => Answer::json(result(&request.body, r#"{"content":[]}"#)),
+    }
+}
+
+#[test]
+fn a_call_that_failed_as_a_call_is_given_back() {
+    let Some(parts) = Parts::gateway() else { return };
+    let name = "refunds";
+    let upstream = Upstream::start(serve);
+    let mut envoy = Envoy::start(&parts, name, &Setup::new(&policy()).render(name, upstream.address));
+    wait::for_room_in_hour(Duration::from_secs(60));
+    let mut connection = envoy.connect();
+    let limit = mcp::refused("1", "[POLICY DENIED] Rate limit of 1 per hour reached. Try again later.");
+    for (index, (tool, comes_back)) in ROWS.into_iter().enumerate() {
+        for round in 0..3 {
+            let response = connection.exchange(&Request::post(mcp::call("1", tool)));
+            let refused = response.text() == limit;
+            assert_eq!(refused, !comes_back && round > 0, "{tool}, call {round}: {response:?}");
+        }
+        let lines = envoy.access_log(3 * (index + 1));
+        let record: Value =
+            serde_json::from_str(lines[3 * index]["decision"].as_str().expect("a record")).expect("JSON");
+        assert_eq!(record["rolled_back"].as_bool().unwrap_or(false), comes_back, "{tool}: {record}");
+    }
+    assert_eq!(envoy.traps(), 0);
+}
+
+#[test]
+fn an_outage_does_not_use_up_a_limit() {
+    let Some(parts) = Parts::gateway() else { return };
+    let name = "refunds-outage";
+    let envoy = Envoy::start(&parts, name, &Setup::new(&policy()).render(name, NOWHERE));
+    wait::for_room_in_hour(Duration::from_secs(60));
+    let mut connection = envoy.connect();
+    for round in 0..5 {
+        let response = connection.exchange(&Request::post(mcp::call("1", "work")));
+        assert_eq!(response.status, 503, "call {round}: {response:?}");
+    }
+    assert_eq!(envoy.traps(), 0);
+}
