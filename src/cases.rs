@@ -9,7 +9,8 @@ use crate::wire::mcp::takes_arguments;
 use crate::wire::value::Value;
 use std::collections::BTreeSet;
 
-pub use crate::policy::case::{Call, CallCase, Case, Defaults, ListCase, Upstream};
+pub use crate::policy::Upstream;
+pub use crate::policy::case::{Call, CallCase, Case, Defaults, ListCase};
 
 /// Tests that one policy may hold.
 pub const MAX_TESTS: usize = 1000;

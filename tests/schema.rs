@@ -19,7 +19,7 @@ const CONFIGURATION: &str = include_str!("../policies/schema/configuration.schem
 type Inexpressible = (&'static str, &'static str, &'static str);
 
 /// Faults of more than one value, or of another language.
-const RELATIONS: [Inexpressible; 10] = [
+const RELATIONS: [Inexpressible; 12] = [
     (
         "fails: ",
         r#"{"version":"1","default":"deny","tests":[{"name":"x","call":{"tool":"a"},"expect":"allowed"}]}"#,
@@ -66,9 +66,19 @@ const RELATIONS: [Inexpressible; 10] = [
         "the same",
     ),
     (
-        "default_policy must name one of the policies",
+        "policy must name one of the policies",
         r#"{"policies":{"a":{"version":"1","default":"deny"}},"default_policy":"b"}"#,
         "no keyword looks a value up among names",
+    ),
+    (
+        "duplicate grant id",
+        r#"{"policies":{},"grants":[{"id":"a","match":{"mtls_san":"x"}},{"id":"a","match":{"mtls_san":"y"}}]}"#,
+        "no keyword compares a member of one element with that of another",
+    ),
+    (
+        "the same token is that of grant",
+        r#"{"policies":{},"grants":[{"id":"a","match":{"bearer_sha256":"0000000000000000000000000000000000000000000000000000000000000000"}},{"id":"b","match":{"bearer_sha256":"0000000000000000000000000000000000000000000000000000000000000000"}}]}"#,
+        "the same",
     ),
 ];
 
@@ -261,7 +271,15 @@ fn example() -> Value {
 fn configuration() -> Value {
     json!({
         "policies": {"x": {"version": "1", "default": "deny"}}, "default_policy": "x", "deny_prefix": "no",
-        "max_body_bytes": 1, "hold_request_headers": true, "hidden_reply": "policy", "log": "none"
+        "max_body_bytes": 1, "hold_request_headers": true, "hidden_reply": "policy", "log": "none",
+        "strip_authorization": false, "strip_cookies": true, "jwt_payload_key": "k",
+        "grants": [
+            {"id": "a", "label": "A", "match": {"bearer_sha256": "0".repeat(64)}, "policy": "x"},
+            {"id": "b", "match": {"header": {"name": "x-agent", "equals": "b"}}, "policy": null},
+            {"id": "c", "match": {"jwt_claim": {"claim": "a.b[\"c.d\"]", "contains": "w"}}},
+            {"id": "d", "match": {"jwt_claim": {"claim": "n", "equals": 1.5}}},
+            {"id": "e", "match": {"mtls_san": "spiffe://corp/*"}}
+        ]
     })
 }
 

@@ -2,7 +2,8 @@
 //! dropped, and what could hide a list and cannot be read does not pass.
 
 use super::request::Asked;
-use super::{Exchange, HeaderEdit, HeaderStep, Headers, Phase, Reading, Reply, Step, Upstream};
+use super::settlement::upstream;
+use super::{Exchange, HeaderEdit, HeaderStep, Headers, Phase, Reading, Reply, Step};
 use crate::policy::{Outcome, Policy, Store};
 use crate::record::bounded;
 use crate::timestamp::Timestamp;
@@ -220,7 +221,7 @@ impl Exchange {
     pub fn end(&mut self, details: &str, now: Timestamp, store: &mut dyn Store) {
         let (Phase::Forwarded, Some(record)) = (self.phase, &mut self.record) else { return };
         record.latency_ms = Some(now.millis().saturating_sub(self.judged_at));
-        if Upstream::of(record.upstream_status, details, self.has_error).gives_back() {
+        if upstream(record.upstream_status, details, self.has_error).refunds() {
             record.rolled_back = !self.reservation.is_empty();
             std::mem::take(&mut self.reservation).refund(store);
         }

@@ -16,8 +16,6 @@ pub use answer::MAX_ANSWER_BYTES;
 pub use headers::{HeaderEdit, Headers};
 pub use known::Verified;
 
-pub use settlement::Upstream;
-
 use crate::config::{Caller, Gate};
 use crate::policy::{Policy, Reservation};
 use crate::record::Record;

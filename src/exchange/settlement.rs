@@ -1,19 +1,6 @@
-//! What became of a call that went on, and so whether its limits get back what they reserved.
+//! How a forwarded call ended, by what the host says of it.
 
-/// How a forwarded call ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Upstream {
-    /// A result, also one with `isError`: the tool ran.
-    Answered,
-    /// A JSON-RPC error.
-    JsonRpcError,
-    /// An HTTP status of 400 or more, from the server itself.
-    HttpError,
-    /// No connection: surely nothing ran.
-    Unreachable,
-    /// A timeout, a broken stream, a client that left: it may have run.
-    InDoubt,
-}
+use crate::policy::Upstream;
 
 /// Why Envoy never sent a request (`%RESPONSE_CODE_DETAILS%`), where one word says all.
 const NEVER_SENT: [&str; 4] = ["no_healthy_upstream", "cluster_not_found", "route_not_found", "maintenance_mode"];
@@ -21,31 +8,19 @@ const NEVER_SENT: [&str; 4] = ["no_healthy_upstream", "cluster_not_found", "rout
 const NO_CONNECTION: [&str; 5] =
     ["connection_failure", "remote_connection_failure", "local_connection_failure", "connection_timeout", "overflow"];
 
-impl Upstream {
-    /// Tells by the answer's status and the host's own word on who answered.
-    #[must_use]
-    pub fn of(status: Option<u16>, details: &str, has_error: bool) -> Self {
-        let reset = details.strip_prefix("upstream_reset_before_response_started{");
-        let has_no_connection = |reason: &str| {
-            let reason = reason.split(['|', '}', ',']).next().unwrap_or_default();
-            NO_CONNECTION.contains(&reason)
-        };
-        match status {
-            Some(status) if details == "via_upstream" && status >= 400 => Self::HttpError,
-            Some(_) if details == "via_upstream" && has_error => Self::JsonRpcError,
-            Some(_) if details == "via_upstream" => Self::Answered,
-            _ if NEVER_SENT.contains(&details) || reset.is_some_and(has_no_connection) => Self::Unreachable,
-            _ => Self::InDoubt,
-        }
-    }
-
-    /// Whether what was reserved is given back: the call surely did not run, or failed as a call.
-    #[must_use]
-    pub const fn gives_back(self) -> bool {
-        match self {
-            Self::JsonRpcError | Self::HttpError | Self::Unreachable => true,
-            Self::Answered | Self::InDoubt => false,
-        }
+/// Tells by the answer's status and the host's own word on who answered.
+pub(super) fn upstream(status: Option<u16>, details: &str, has_error: bool) -> Upstream {
+    let reset = details.strip_prefix("upstream_reset_before_response_started{");
+    let has_no_connection = |reason: &str| {
+        let reason = reason.split(['|', '}', ',']).next().unwrap_or_default();
+        NO_CONNECTION.contains(&reason)
+    };
+    match status {
+        Some(status) if details == "via_upstream" && status >= 400 => Upstream::HttpError,
+        Some(_) if details == "via_upstream" && has_error => Upstream::JsonRpcError,
+        Some(_) if details == "via_upstream" => Upstream::Success,
+        _ if NEVER_SENT.contains(&details) || reset.is_some_and(has_no_connection) => Upstream::Unreachable,
+        _ => Upstream::InDoubt,
     }
 }
 
@@ -56,7 +31,7 @@ mod tests {
     #[test]
     fn only_what_surely_did_not_run_is_given_back() {
         for (status, details, has_error, expected) in [
-            (Some(200), "via_upstream", false, Upstream::Answered),
+            (Some(200), "via_upstream", false, Upstream::Success),
             (Some(200), "via_upstream", true, Upstream::JsonRpcError),
             (Some(500), "via_upstream", false, Upstream::HttpError),
             (Some(404), "via_upstream", true, Upstream::HttpError),
@@ -72,7 +47,7 @@ mod tests {
             (None, "downstream_remote_disconnect", false, Upstream::InDoubt),
             (None, "", false, Upstream::InDoubt),
         ] {
-            assert_eq!(Upstream::of(status, details, has_error), expected, "{status:?} {details}");
+            assert_eq!(upstream(status, details, has_error), expected, "{status:?} {details}");
         }
     }
 }

@@ -155,15 +155,6 @@ pub(super) fn reply(reply: &Reply) -> Result<(), HostError> {
     })
 }
 
-/// A property of the stream, by its path with NUL between the parts; empty when it has none.
-pub(super) fn property(path: &str) -> Vec<u8> {
-    let (mut data, mut length) = (null_mut(), 0);
-    // SAFETY: as in `buffer`; the path is read during the call only.
-    let status = unsafe { proxy_get_property(path.as_ptr(), path.len(), &raw mut data, &raw mut length) };
-    // SAFETY: as in `buffer`.
-    if status == OK { unsafe { adopt(data, length) } } else { Vec::new() }
-}
-
 /// Sets the filter state `wasm.<name>` of this stream.
 pub(super) fn set_filter_state(name: &str, value: &str) -> Result<(), HostError> {
     // SAFETY: the host reads both during the call only. A path of one part needs no separator.
@@ -171,7 +162,7 @@ pub(super) fn set_filter_state(name: &str, value: &str) -> Result<(), HostError>
 }
 
 /// The value at a path of Envoy's attributes; `None` where there is nothing.
-fn property<'p>(path: impl IntoIterator<Item = &'p str>) -> Result<Option<Vec<u8>>, Unclear> {
+pub(super) fn property<'p>(path: impl IntoIterator<Item = &'p str>) -> Result<Option<Vec<u8>>, Unclear> {
     let parts: Vec<&str> = path.into_iter().collect();
     let path = parts.join("\0");
     let (mut data, mut length) = (null_mut(), 0);

@@ -6,6 +6,7 @@ use super::decision::Outcome;
 use super::fields::Fields;
 use super::problem::{Pointer, Problems, did_you_mean};
 use super::query::{Principal, Target};
+use super::upstream::Upstream;
 use crate::timestamp::Timestamp;
 use crate::wire::json::{Error, Kind, Raw, Reader};
 use crate::wire::mcp::Feature;
@@ -75,39 +76,14 @@ pub struct Call {
     pub times: u32,
 }
 
-/// What came of a call that went on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Upstream {
-    /// A result.
-    Success,
-    /// A JSON-RPC `error`.
-    JsonRpcError,
-    /// A result with `isError: true`.
-    ToolError,
-    /// An HTTP status of 400 or more.
-    HttpError,
-    /// No connection.
-    Unreachable,
-}
-
-impl Upstream {
-    const NAMES: [(&'static str, Self); 5] = [
-        ("success", Self::Success),
-        ("jsonrpc_error", Self::JsonRpcError),
-        ("tool_error", Self::ToolError),
-        ("http_error", Self::HttpError),
-        ("unreachable", Self::Unreachable),
-    ];
-
-    /// Whether the call gets back what it spent: it surely was not executed, or failed as RPC.
-    #[must_use]
-    pub const fn refunds(self) -> bool {
-        match self {
-            Self::JsonRpcError | Self::HttpError | Self::Unreachable => true,
-            Self::Success | Self::ToolError => false,
-        }
-    }
-}
+/// What a case may say that the server makes of a call.
+const UPSTREAM: [(&str, Upstream); 5] = [
+    ("success", Upstream::Success),
+    ("jsonrpc_error", Upstream::JsonRpcError),
+    ("tool_error", Upstream::ToolError),
+    ("http_error", Upstream::HttpError),
+    ("unreachable", Upstream::Unreachable),
+];
 
 /// What a call is when it does not say.
 #[derive(Debug, Clone)]
@@ -268,7 +244,7 @@ impl Call {
         let method = fields.string("method", problems).map(str::to_owned);
         let Defaults { grant, at } = read_defaults(fields, defaults, problems);
         let session = fields.string("session", problems).map(str::to_owned);
-        let upstream = read_choice(fields, "upstream", &Upstream::NAMES, problems).unwrap_or(Upstream::Success);
+        let upstream = read_choice(fields, "upstream", &UPSTREAM, problems).unwrap_or(Upstream::Success);
         let is_read = if is_method_alone { method.is_some() } else { reaches.is_some() };
         is_read.then_some(Self { reaches, method, arguments: None, grant, session, at, upstream, times: 1 })
     }

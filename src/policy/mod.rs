@@ -26,6 +26,7 @@ mod schedule;
 mod store;
 pub(crate) mod survey;
 mod trace;
+mod upstream;
 mod window;
 
 pub use compile::Policy;
@@ -39,3 +40,4 @@ pub use problem::{Pointer, Problem, Problems};
 pub use query::{Principal, Query, Target};
 pub use store::{MemoryStore, PutError, Store, Unavailable, Version};
 pub use trace::{Trace, Untraced, Verdict};
+pub use upstream::Upstream;
