@@ -4,7 +4,7 @@
 
 use super::decision::Outcome;
 use super::fields::Fields;
-use super::problem::{Pointer, Problems, did_you_mean};
+use super::problem::{Pointer, Problems};
 use super::query::Principal;
 use super::upstream::Upstream;
 use crate::timestamp::Timestamp;
@@ -136,7 +136,7 @@ impl CallCase {
         fields.require("call", problems);
         let call = fields.take("call").and_then(|(value, at)| Call::read(value, &at, &defaults, problems));
         fields.require("expect", problems);
-        let expect = read_choice(fields, "expect", &Outcome::NAMES, problems);
+        let expect = fields.choice("expect", &Outcome::NAMES, problems);
         let rule = fields.string("rule", problems).map(str::to_owned);
         let message = fields.string("message", problems).map(str::to_owned);
         Some(Self { name, after, call: call?, expect: expect?, rule, message })
@@ -203,7 +203,7 @@ impl Call {
         let tool = fields.string("tool", problems).map(str::to_owned);
         let Defaults { grant, at } = read_defaults(fields, defaults, problems);
         let session = fields.string("session", problems).map(str::to_owned);
-        let upstream = read_choice(fields, "upstream", &UPSTREAM, problems).unwrap_or(Upstream::Success);
+        let upstream = fields.choice("upstream", &UPSTREAM, problems).unwrap_or(Upstream::Success);
         Some(Self { tool: tool?, arguments: None, grant, session, at, upstream, times: 1 })
     }
 }
@@ -258,21 +258,4 @@ fn read_names(fields: &mut Fields<'_>, name: &'static str, problems: &mut Proble
         }
     }
     names
-}
-
-fn read_choice<T: Copy>(
-    fields: &mut Fields<'_>,
-    name: &'static str,
-    choices: &[(&str, T)],
-    problems: &mut Problems,
-) -> Option<T> {
-    let (value, at) = fields.take(name)?;
-    let chosen = choices.iter().find(|(choice, _)| matches!(value, Value::String(text) if text == choice));
-    if chosen.is_none() {
-        let allowed: Vec<String> = choices.iter().map(|(choice, _)| format!("\"{choice}\"")).collect();
-        let words: Vec<&str> = choices.iter().map(|(choice, _)| *choice).collect();
-        let hint = if let Value::String(text) = value { did_you_mean(text, &words) } else { String::new() };
-        problems.add(&at, format!("{name} must be one of {}, got {value}{hint}", allowed.join(", ")));
-    }
-    chosen.map(|(_, chosen)| *chosen)
 }
