@@ -97,8 +97,8 @@ impl Settings {
             jwt_payload_key,
             max_body_bytes,
             hold_request_headers,
-            hidden_reply: read_choice(fields, "hidden_reply", &replies, problems).unwrap_or(defaults.hidden_reply),
-            log: read_choice(fields, "log", &logs, problems).unwrap_or(defaults.log),
+            hidden_reply: fields.choice("hidden_reply", &replies, problems).unwrap_or(defaults.hidden_reply),
+            log: fields.choice("log", &logs, problems).unwrap_or(defaults.log),
         }
     }
 }
@@ -106,22 +106,4 @@ impl Settings {
 fn read_size(value: &Value) -> Option<usize> {
     let Value::Number(digits) = value else { return None };
     digits.parse().ok().filter(|size| (1..=LARGEST_MAX_BODY_BYTES).contains(size))
-}
-
-fn read_choice<T: Copy>(
-    fields: &mut Fields<'_>,
-    name: &'static str,
-    choices: &[(&str, T)],
-    problems: &mut Problems,
-) -> Option<T> {
-    let (value, at) = fields.take(name)?;
-    let chosen = match value {
-        Value::String(text) => choices.iter().find(|(choice, _)| choice == text).map(|(_, chosen)| *chosen),
-        _ => None,
-    };
-    if chosen.is_none() {
-        let allowed: Vec<String> = choices.iter().map(|(choice, _)| format!("\"{choice}\"")).collect();
-        problems.add(&at, format!("{name} must be one of {}, got {value}", allowed.join(", ")));
-    }
-    chosen
 }

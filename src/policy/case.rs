@@ -4,7 +4,7 @@
 
 use super::decision::Outcome;
 use super::fields::Fields;
-use super::problem::{Pointer, Problems, did_you_mean};
+use super::problem::{Pointer, Problems};
 use super::query::{Principal, Target};
 use super::upstream::Upstream;
 use crate::timestamp::Timestamp;
@@ -123,7 +123,7 @@ impl Case {
         let case = if fields.has("list") || fields.has("visible") {
             fields.require("list", problems);
             fields.require("visible", problems);
-            let of = read_choice(&mut fields, "of", &FEATURES, problems).unwrap_or(Feature::Tool);
+            let of = fields.choice("of", &FEATURES, problems).unwrap_or(Feature::Tool);
             let list = read_names(&mut fields, "list", of, problems);
             let visible = read_names(&mut fields, "visible", of, problems);
             Some(Self::List(ListCase { name, list, of, visible }))
@@ -146,7 +146,7 @@ impl CallCase {
         fields.require("call", problems);
         let call = fields.take("call").and_then(|(value, at)| Call::read(value, &at, &defaults, problems));
         fields.require("expect", problems);
-        let expect = read_choice(fields, "expect", &Outcome::NAMES, problems);
+        let expect = fields.choice("expect", &Outcome::NAMES, problems);
         let rule = fields.string("rule", problems).map(str::to_owned);
         let message = fields.string("message", problems).map(str::to_owned);
         Some(Self { name, after, call: call?, expect: expect?, rule, message })
@@ -244,7 +244,7 @@ impl Call {
         let method = fields.string("method", problems).map(str::to_owned);
         let Defaults { grant, at } = read_defaults(fields, defaults, problems);
         let session = fields.string("session", problems).map(str::to_owned);
-        let upstream = read_choice(fields, "upstream", &UPSTREAM, problems).unwrap_or(Upstream::Success);
+        let upstream = fields.choice("upstream", &UPSTREAM, problems).unwrap_or(Upstream::Success);
         let is_read = if is_method_alone { method.is_some() } else { reaches.is_some() };
         is_read.then_some(Self { reaches, method, arguments: None, grant, session, at, upstream, times: 1 })
     }
@@ -305,21 +305,4 @@ fn read_names(fields: &mut Fields<'_>, name: &'static str, of: Feature, problems
         }
     }
     names
-}
-
-fn read_choice<T: Copy>(
-    fields: &mut Fields<'_>,
-    name: &'static str,
-    choices: &[(&str, T)],
-    problems: &mut Problems,
-) -> Option<T> {
-    let (value, at) = fields.take(name)?;
-    let chosen = choices.iter().find(|(choice, _)| matches!(value, Value::String(text) if text == choice));
-    if chosen.is_none() {
-        let allowed: Vec<String> = choices.iter().map(|(choice, _)| format!("\"{choice}\"")).collect();
-        let words: Vec<&str> = choices.iter().map(|(choice, _)| *choice).collect();
-        let hint = if let Value::String(text) = value { did_you_mean(text, &words) } else { String::new() };
-        problems.add(&at, format!("{name} must be one of {}, got {value}{hint}", allowed.join(", ")));
-    }
-    chosen.map(|(_, chosen)| *chosen)
 }

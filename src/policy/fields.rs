@@ -103,6 +103,19 @@ impl<'v> Fields<'v> {
         fields.members.iter().map(|(name, value)| (name.as_str(), value, at.child(name))).collect()
     }
 
+    /// One of some words, and what it stands for.
+    pub fn choice<T: Copy>(&mut self, name: &'static str, choices: &[(&str, T)], problems: &mut Problems) -> Option<T> {
+        let (value, at) = self.take(name)?;
+        let chosen = choices.iter().find(|(choice, _)| matches!(value, Value::String(text) if text == choice));
+        if chosen.is_none() {
+            let allowed: Vec<String> = choices.iter().map(|(choice, _)| format!("\"{choice}\"")).collect();
+            let words: Vec<&str> = choices.iter().map(|(choice, _)| *choice).collect();
+            let hint = if let Value::String(text) = value { did_you_mean(text, &words) } else { String::new() };
+            problems.add(&at, format!("{name} must be one of {}, got {value}{hint}", allowed.join(", ")));
+        }
+        chosen.map(|(_, chosen)| *chosen)
+    }
+
     /// Notes every member that nobody asked for.
     pub fn finish(self, problems: &mut Problems) {
         for (name, _) in self.members {
