@@ -8,8 +8,8 @@
 //! wire  ←  policy  ←  cases, config, exchange  ←  plugin | command line | browser   (record sits beside exchange)
 //! ```
 //!
-//! Arrows are imports and never turn back; `policy` takes only the document reader of `wire`. Below the
-//! hosts there is no clock, file, environment, randomness or logging: time is a
+//! Arrows are imports and never turn back; `policy` takes of `wire` only its readers of JSON and the words of
+//! MCP. Below the hosts there is no clock, file, environment, randomness or logging: time is a
 //! [`timestamp::Timestamp`], a caller a [`policy::Principal`], counters a [`policy::Store`].
 //!
 //! The library builds for this machine, as Envoy's plugin for `wasm32-wasip1` (the only build that knows
