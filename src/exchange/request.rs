@@ -256,8 +256,11 @@ impl Exchange {
         let stand_in = named.filter(|_| !self.head.names_tool).map(|named| StandIn::of(body, named));
         if let Some((stand_in, sent)) = stand_in.flatten() {
             asked.stand_in = Some(stand_in);
+            self.reservation = guess.reservation;
             return self.forward(asked, record, now, Step::Replace(sent));
         }
+        // As for the error of a server.
+        guess.reservation.refund(store);
         let unknown = match target.feature {
             Feature::Tool => "Unknown tool",
             Feature::Prompt => "Unknown prompt",
