@@ -112,7 +112,7 @@ impl Exchange {
                 (Answer::Substitute { reason: "it is neither JSON nor an event stream", sent: false }, SUBSTITUTE)
             }
             MediaType::Absent if wanted.is_some() => (Answer::Whole { wanted }, SUBSTITUTE),
-            MediaType::Json if self.asked.lists.is_some() => (Answer::Whole { wanted }, RELIST),
+            MediaType::Json if wanted.is_some() => (Answer::Whole { wanted }, RELIST),
             // Some clients read an event stream whatever its type, and a type may be wrong.
             MediaType::Json | MediaType::Absent | MediaType::Other => (Answer::Unlabelled, RESIZE),
         };
@@ -216,6 +216,12 @@ impl Exchange {
         step
     }
 
+    /// Whether the call holds what its end may give back: only then [`Exchange::end`] needs `details`.
+    #[must_use]
+    pub fn is_unsettled(&self) -> bool {
+        !self.reservation.is_empty()
+    }
+
     /// The exchange is over; settles the call's limits and completes the record. `details` is the host's own
     /// word on who answered (`%RESPONSE_CODE_DETAILS%`).
     pub fn end(&mut self, details: &str, now: Timestamp, store: &mut dyn Store) {
@@ -265,7 +271,6 @@ impl Asked {
                     Ok(self.restored(filtered.replaced, body))
                 }
             },
-            Err(_) if wanted.is_none() && !could_be_json(body) => Ok(None),
             Err(unreadable) => Err(self.fault(unreadable.id, unreadable.reason)),
         }
     }

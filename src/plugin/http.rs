@@ -230,7 +230,8 @@ impl HttpContext for Http {
     fn on_log(&mut self) {
         let Some(exchange) = &mut self.exchange else { return };
         // Where the host does not tell, whether the call ran is in doubt.
-        let details = host::property(["response", "code_details"]).ok().flatten().unwrap_or_default();
+        let details = || host::property(["response", "code_details"]).ok().flatten();
+        let details = exchange.is_unsettled().then(details).flatten().unwrap_or_default();
         exchange.end(&String::from_utf8_lossy(&details), host::now(), &mut SharedData);
         let Some(record) = exchange.record() else { return };
         if let Some(answer) = record.answer.as_ref().filter(|_| exchange.gate().settings.log != Log::None) {

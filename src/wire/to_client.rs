@@ -31,8 +31,6 @@ pub struct Filtered {
     pub has_result: bool,
     /// It holds an `error`.
     pub has_error: bool,
-    /// How many elements of lists were taken out.
-    pub hidden: usize,
     /// Nothing of it may pass: it was a request that is not permitted, or a batch of them.
     pub is_refused: bool,
     /// The raw id of the last message in it.
@@ -187,9 +185,7 @@ impl Scan<'_> {
                 *ambiguous = Some(without_name(list));
                 return Ok(true);
             };
-            let is_visible = (scan.filter.visible)(list.feature(), &name);
-            scan.filtered.hidden += usize::from(!is_visible);
-            Ok(is_visible)
+            Ok((scan.filter.visible)(list.feature(), &name))
         })
     }
 

@@ -1,3 +1,5 @@
+//! What is asked of a server, read exactly or refused.
+
 use super::super::jsonrpc::parse;
 use super::*;
 
