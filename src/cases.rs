@@ -2,15 +2,15 @@
 //! plugin before it puts a policy in force.
 
 use crate::policy::survey::Costs;
-use crate::policy::{Decision, Fields, MemoryStore, NoFacts, Pointer, Policy, Principal, Problems, Query};
+use crate::policy::{Decision, Fields, Listed, MemoryStore, NoFacts, Pointer, Policy, Principal, Problems, Query};
 use crate::policy::{Store, Target, Trace, Untraced, Verdict, rule};
 use crate::wire::json::Reader;
-use crate::wire::mcp::takes_arguments;
+use crate::wire::mcp::{Feature, takes_arguments};
 use crate::wire::value::Value;
 use std::collections::BTreeSet;
 
 pub use crate::policy::Upstream;
-pub use crate::policy::case::{Call, CallCase, Case, Defaults, ListCase};
+pub use crate::policy::case::{Call, CallCase, Case, Defaults, Element, ListCase};
 
 /// Tests that one policy may hold.
 pub const MAX_TESTS: usize = 1000;
@@ -164,15 +164,22 @@ impl Case {
             let one = costs.of(target).saturating_mul(CALL_BYTES.saturating_add(name).saturating_add(size));
             u64::from(calls).saturating_mul(u64::try_from(one).unwrap_or(u64::MAX))
         };
+        let of_list =
+            |list: &[Element], feature: Feature, work: &mut dyn FnMut(u32, Option<Target<'_>>, usize) -> u64| {
+                list.iter().fold(0, |sum: u64, element| {
+                    let size = element.definition.as_ref().map_or(0, String::len);
+                    sum.saturating_add(work(1, Some(Target { feature, name: &element.name }), size))
+                })
+            };
         match self {
-            Self::Call(case) => case.after.iter().chain([&case.call]).fold(0, |sum: u64, call| {
-                let size = call.method().len() + call.arguments.as_ref().map_or(0, String::len);
-                sum.saturating_add(work(call.times, call.target(), size))
-            }),
-            Self::List(case) => case
-                .list
-                .iter()
-                .fold(0, |sum: u64, name| sum.saturating_add(work(1, Some(Target { feature: case.of, name }), 0))),
+            Self::Call(case) => {
+                let listed = of_list(&case.listed, Feature::Tool, &mut work);
+                case.after.iter().chain([&case.call]).fold(listed, |sum: u64, call| {
+                    let size = call.method().len() + call.arguments.as_ref().map_or(0, String::len);
+                    sum.saturating_add(work(call.times, call.target(), size))
+                })
+            }
+            Self::List(case) => of_list(&case.list, case.of, &mut work),
         }
     }
 }
@@ -202,6 +209,9 @@ impl Call {
 impl CallCase {
     fn run(&self, policy: &Policy, trace: &mut dyn Trace) -> Vec<Difference> {
         let mut store = MemoryStore::default();
+        for element in &self.listed {
+            element.shown(Feature::Tool, policy, &mut store, trace);
+        }
         for call in &self.after {
             for _ in 0..call.times {
                 call.make(policy, &mut store, trace);
@@ -230,11 +240,9 @@ impl CallCase {
 
 impl ListCase {
     fn run(&self, policy: &Policy, trace: &mut dyn Trace) -> Vec<Difference> {
-        let (visible, gone): (Vec<&String>, Vec<&String>) =
-            self.list.iter().partition(|name| policy.visible(self.of, name));
-        for name in gone {
-            trace.step(if policy.hides(self.of, name) { rule::HIDDEN } else { rule::DEFAULT_DENY }, Verdict::Decided);
-        }
+        let mut store = MemoryStore::default();
+        let visible = self.list.iter().filter(|element| element.shown(self.of, policy, &mut store, trace));
+        let visible: Vec<&String> = visible.map(|element| &element.name).collect();
         if visible.iter().copied().eq(&self.visible) {
             return Vec::new();
         }
@@ -243,6 +251,28 @@ impl ListCase {
         };
         let (expected, found) = (list(&mut self.visible.iter()), list(&mut visible.into_iter()));
         vec![Difference { what: "visible", expected: Some(expected), found }]
+    }
+}
+
+impl Element {
+    /// Lets it pass in a list; whether a client sees it.
+    pub fn shown(&self, of: Feature, policy: &Policy, store: &mut dyn Store, trace: &mut dyn Trace) -> bool {
+        let definition = self.definition.as_deref().and_then(|text| Reader::new(text).value().ok());
+        let listed = match definition {
+            Some(definition) => policy.lists(of, &self.name, definition, store),
+            None if policy.visible(of, &self.name) => Listed::Visible,
+            None => Listed::Hidden,
+        };
+        match listed {
+            Listed::Visible => return true,
+            Listed::Hidden if policy.hides(of, &self.name) => trace.step(rule::HIDDEN, Verdict::Decided),
+            Listed::Hidden => trace.step(rule::DEFAULT_DENY, Verdict::Decided),
+            Listed::Changed { rule, is_shadow } => {
+                trace.step(rule, if is_shadow { Verdict::Noted } else { Verdict::Decided });
+                return is_shadow;
+            }
+        }
+        false
     }
 }
 

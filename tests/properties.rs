@@ -47,8 +47,25 @@ impl Facts for Sent {
 }
 
 /// A message as it flows to a client that may see what is `visible`.
-fn filtered(message: &[u8], visible: &dyn Fn(Feature, &str) -> bool) -> Result<Filtered, Unreadable> {
-    to_client::rewrite(message, Filter { visible, permits: None })
+/// Shows what its function says.
+struct Listing<V>(V);
+
+impl<V: Fn(Feature, &str) -> bool> Filter for Listing<V> {
+    fn shows(&mut self, feature: Feature, name: &str, _: Raw<'_>) -> bool {
+        (self.0)(feature, name)
+    }
+
+    fn judges_requests(&self) -> bool {
+        false
+    }
+
+    fn permits(&mut self, _: &str) -> bool {
+        true
+    }
+}
+
+fn filtered(message: &[u8], visible: impl Fn(Feature, &str) -> bool) -> Result<Filtered, Unreadable> {
+    to_client::rewrite(message, &mut Listing(visible))
 }
 
 fn decide<'p>(policy: &'p Policy, call: &Call, store: &mut dyn Store) -> Decision<'p> {
@@ -117,7 +134,7 @@ proptest! {
         // The list that a client gets is the one that `visible` says.
         let tools: Vec<Value> = TOOLS.iter().map(|name| json!({ "name": name })).collect();
         let list = json!({"jsonrpc": "2.0", "id": 1, "result": {"tools": tools}}).to_string();
-        let filtered = filtered(list.as_bytes(), &|feature, name| loaded.visible(feature, name)).unwrap();
+        let filtered = filtered(list.as_bytes(), |feature, name| loaded.visible(feature, name)).unwrap();
         let shown: Value = serde_json::from_slice(&filtered.replaced.unwrap_or(list.into_bytes())).unwrap();
         let shown = shown["result"]["tools"].as_array().unwrap().iter().map(|tool| tool["name"].as_str().unwrap());
         let expected = TOOLS.into_iter().filter(|tool| loaded.visible(Feature::Tool, tool));
@@ -304,7 +321,7 @@ proptest! {
     #[test]
     fn no_hidden_tool_is_left_in_an_answer(soup in random::soup(), list in random::list_text()) {
         for body in [soup.as_slice(), list.as_bytes()] {
-            if let Ok(filtered) = filtered(body, &|_, name| name != "hidden") {
+            if let Ok(filtered) = filtered(body, |_, name| name != "hidden") {
                 let passed = filtered.replaced.as_deref().unwrap_or(body);
                 prop_assert!(!shows_hidden(passed), "{}", String::from_utf8_lossy(passed));
             }
@@ -323,7 +340,7 @@ proptest! {
             stream.extend(format!("id: 1\ndata: {}{end}", data.replace(['\n', '\r'], " ")).into_bytes());
         }
         let mut judge = |event: &mcp_policy::wire::sse::Event<'_>| match &event.data {
-            Some(data) => match filtered(data, &|_, name| name != "hidden") {
+            Some(data) => match filtered(data, |_, name| name != "hidden") {
                 Ok(filtered) => filtered.replaced.map_or(Verdict::Keep, Verdict::Replace),
                 Err(_) => Verdict::Drop,
             },

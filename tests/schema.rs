@@ -259,7 +259,8 @@ fn example() -> Value {
             "a": {}, "b": null, "c": {"action": "deny", "reason": "x"},
             "d*": {"action": "rate_limit", "rate_limit": {"max": 1, "window": "session"}},
             "e?": {"action": "require_approval", "require_approval": true, "schedule": {"days": ["tue"]}},
-            "f": {"action": "allow", "limits": [], "rate_limit": "1/month"}
+            "f": {"action": "allow", "limits": [], "rate_limit": "1/month"},
+            "g": {"pin": format!("sha256:{}", "09afAF12".repeat(8))}
         },
         "prompts": {"default": "allow", "hide": ["a"], "items": {"p": {"require": [test], "rate_limit": "1/day"}}},
         "resources": {"default": "deny", "hide": ["a:*"], "items": {"*": null,

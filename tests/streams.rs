@@ -134,14 +134,14 @@ fn a_thousand_tools_come_out_right_in_small_and_large_chunks() {
 
 #[test]
 fn an_event_reaches_the_client_before_the_next_is_sent() {
-    let mut store = store();
+    let (mut store, mut shared) = (store(), store());
     let gate = gate(HIDING);
     let mut driver = Driver::new(&gate, &mut store, 0);
     driver.post(CALL);
     let headers = support::headers(&[(":status", "200"), ("content-type", "text/event-stream")]);
     driver.exchange.answer_headers(&headers, false);
     for event in ["data: {\"method\":\"a\"}\n\n", "data: {\"method\":\"b\"}\r\n\r\n", ": ping\n\n"] {
-        let step = driver.exchange.answer_chunk(event.as_bytes(), false);
+        let step = driver.exchange.answer_chunk(event.as_bytes(), false, &mut shared);
         assert_eq!(step, mcp_policy::exchange::Step::Continue, "{event:?}");
     }
 }

@@ -1,19 +1,17 @@
 //! The answer's side: what is hidden leaves every list, requests of the server that policy refuses are
 //! dropped, and what could hide a list and cannot be read does not pass.
 
+use super::passage::{Passage, withheld};
 use super::request::Asked;
 use super::settlement::upstream;
 use super::{Exchange, HeaderEdit, HeaderStep, Headers, Phase, Reading, Reply, Step};
-use crate::policy::{Outcome, Policy, Store};
-use crate::record::bounded;
+use crate::policy::Store;
 use crate::timestamp::Timestamp;
 use crate::wire::jsonrpc::INTERNAL_ERROR;
-use crate::wire::mcp::{Feature, List};
+use crate::wire::mcp::List;
 use crate::wire::media_type::MediaType;
 use crate::wire::reply;
 use crate::wire::sse::{Decoder, Event, Verdict};
-use crate::wire::to_client::{self, Filter, Filtered, Unreadable};
-use std::fmt::Display;
 
 /// The largest JSON answer, and the largest event of a stream, that is read; a larger one is not passed.
 pub const MAX_ANSWER_BYTES: usize = 16 << 20;
@@ -169,39 +167,42 @@ impl Exchange {
     }
 
     /// The answer is whole, by its end or by trailers.
-    pub fn answer_whole(&mut self, body: &[u8]) -> Step {
+    pub fn answer_whole(&mut self, body: &[u8], store: &mut dyn Store) -> Step {
         let Answer::Whole { wanted } = &self.answer else { return Step::Continue };
         let policy = self.caller.as_ref().and_then(|caller| self.gate.policy_for(caller));
         let Some(policy) = policy else { return Step::Replace(Vec::new()) };
-        let mut notes = Vec::new();
-        let step = match self.asked.filter(body, *wanted, policy, &mut self.has_error, &mut notes) {
+        let mut passage = Passage::new(policy, store);
+        let step = match self.asked.filter(body, *wanted, &mut passage, &mut self.has_error) {
             Ok(None) => Step::Continue,
             Ok(Some(replaced)) => Step::Replace(replaced),
             Err((reason, error)) => {
-                notes.push(withheld(reason));
+                passage.withheld(reason);
                 Step::Replace(error)
             }
         };
+        let notes = passage.notes;
         self.note_all(notes);
         step
     }
 
     /// The next chunk of an event stream has come.
-    pub fn answer_chunk(&mut self, chunk: &[u8], end_of_stream: bool) -> Step {
+    pub fn answer_chunk(&mut self, chunk: &[u8], end_of_stream: bool, store: &mut dyn Store) -> Step {
         let (mut notes, asked) = (Vec::new(), &self.asked);
         let step = match &mut self.answer {
             Answer::Events(decoder, progress) => {
                 let policy = self.caller.as_ref().and_then(|caller| self.gate.policy_for(caller));
                 let Some(policy) = policy else { return Step::Replace(Vec::new()) };
-                let mut out = decoder.push(chunk, &mut |event| asked.judge(event, policy, progress, &mut notes));
+                let mut passage = Passage::new(policy, store);
+                let mut out = decoder.push(chunk, &mut |event| asked.judge(event, progress, &mut passage));
                 if end_of_stream {
-                    let mut rest = decoder.finish(&mut |event| asked.judge(event, policy, progress, &mut notes));
+                    let mut rest = decoder.finish(&mut |event| asked.judge(event, progress, &mut passage));
                     rest.extend(asked.last_word(progress));
                     if !rest.is_empty() {
                         out.get_or_insert_with(|| chunk.to_vec()).extend(rest);
                     }
                 }
                 self.has_error |= progress.has_error;
+                notes = passage.notes;
                 out.map_or(Step::Continue, Step::Replace)
             }
             Answer::Substitute { reason, sent } => {
@@ -255,11 +256,10 @@ impl Asked {
         &self,
         body: &[u8],
         wanted: Option<List>,
-        policy: &Policy,
+        passage: &mut Passage<'_, '_>,
         has_error: &mut bool,
-        notes: &mut Vec<String>,
     ) -> Result<Option<Vec<u8>>, (&'static str, Vec<u8>)> {
-        match filter(body, policy, notes) {
+        match passage.filter(body) {
             // Its id is the server's own; the client waits for an answer under its own.
             Ok(filtered) if filtered.is_refused => Err(self.fault(None, REFUSED)),
             Ok(filtered) => match wanted {
@@ -280,13 +280,13 @@ impl Asked {
     }
 
     /// Judges one event by its data alone.
-    fn judge(&self, event: &Event<'_>, policy: &Policy, progress: &mut Progress, notes: &mut Vec<String>) -> Verdict {
+    fn judge(&self, event: &Event<'_>, progress: &mut Progress, passage: &mut Passage<'_, '_>) -> Verdict {
         if event.oversized || event.ambiguous {
-            notes.push(withheld(if event.oversized {
+            passage.withheld(if event.oversized {
                 "an event is too large to be read"
             } else {
                 "an event has no single reading"
-            }));
+            });
             progress.withheld = true;
             return Verdict::Drop;
         }
@@ -294,7 +294,7 @@ impl Asked {
         let Some(data) = event.data.as_deref().filter(|data| !data.trim_ascii().is_empty()) else {
             return Verdict::Keep;
         };
-        let (id, reason) = match filter(data, policy, notes) {
+        let (id, reason) = match passage.filter(data) {
             Ok(filtered) if filtered.is_refused => {
                 progress.withheld |= filtered.has_result || filtered.has_error;
                 return Verdict::Drop;
@@ -311,7 +311,7 @@ impl Asked {
             Err(_) if !matches!(event.kind, b"" | b"message") && !could_be_json(data) => return Verdict::Keep,
             Err(unreadable) => (unreadable.id, unreadable.reason),
         };
-        notes.push(withheld(reason));
+        passage.withheld(reason);
         if let Some(id) = id {
             progress.answered |= self.id.as_ref() == Some(&id);
             return Verdict::Replace(self.error(Some(&id), reason));
@@ -345,27 +345,6 @@ impl Asked {
         let status = if self.id.is_some() { 200 } else { 502 };
         Reply { status, headers: &[], body: self.error(None, reason), details: "mcp_answer_unreadable" }
     }
-}
-
-/// What of one message may flow to the client under `policy`.
-fn filter(message: &[u8], policy: &Policy, notes: &mut Vec<String>) -> Result<Filtered, Unreadable> {
-    let visible = |feature: Feature, name: &str| policy.visible(feature, name);
-    let mut permits = |method: &str| {
-        let decision = policy.decide_server_request(method);
-        let what = format!("the server's request {}, by {}", reply::string(&bounded(method)), decision.rule);
-        match decision.outcome {
-            Outcome::Allowed => {}
-            Outcome::ShadowDenied => notes.push(format!("passed on in shadow mode: {what}")),
-            Outcome::Denied | Outcome::ApprovalRequired => notes.push(withheld(what)),
-        }
-        decision.outcome.goes_on()
-    };
-    let permits: Option<&mut dyn FnMut(&str) -> bool> = if policy.judges_methods() { Some(&mut permits) } else { None };
-    to_client::rewrite(message, Filter { visible: &visible, permits })
-}
-
-fn withheld(what: impl Display) -> String {
-    format!("not passed on: {what}")
 }
 
 fn without(list: List) -> &'static str {

@@ -7,6 +7,7 @@
 mod answer;
 mod headers;
 mod known;
+mod passage;
 mod refusal;
 mod request;
 mod settlement;

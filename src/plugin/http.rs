@@ -66,7 +66,7 @@ impl Http {
     fn answer_whole(&mut self) -> Result<Action, HostError> {
         let Some(exchange) = &mut self.exchange else { return Ok(Action::Pause) };
         let body = host::buffer(BufferType::HttpResponseBody, self.answer_bytes)?;
-        let step = exchange.answer_whole(&body);
+        let step = exchange.answer_whole(&body, &mut SharedData);
         self.take(BufferType::HttpResponseBody, self.answer_bytes, step)
     }
 
@@ -198,7 +198,7 @@ impl HttpContext for Http {
             }
             Reading::Chunks => match host::buffer(BufferType::HttpResponseBody, size) {
                 Ok(chunk) => {
-                    let step = exchange.answer_chunk(&chunk, end_of_stream);
+                    let step = exchange.answer_chunk(&chunk, end_of_stream, &mut SharedData);
                     self.take(BufferType::HttpResponseBody, size, step)
                 }
                 Err(failure) => Err(failure),

@@ -30,6 +30,8 @@ pub enum Case {
 pub struct CallCase {
     /// One sentence that is true when the case passes.
     pub name: String,
+    /// What the server has listed before.
+    pub listed: Vec<Element>,
     /// Calls made before, whatever came of them.
     pub after: Vec<Call>,
     /// The call that is judged; of several, the last one.
@@ -47,12 +49,21 @@ pub struct CallCase {
 pub struct ListCase {
     /// One sentence that is true when the case passes.
     pub name: String,
-    /// What the server lists, by name or URI.
-    pub list: Vec<String>,
+    /// What the server lists.
+    pub list: Vec<Element>,
     /// What kind of things they are.
     pub of: Feature,
     /// Those that the client sees.
     pub visible: Vec<String>,
+}
+
+/// What a server lists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Element {
+    /// Its name or URI.
+    pub name: String,
+    /// All that the list says of it, the text of a JSON object; `None` where only the name matters.
+    pub definition: Option<String>,
 }
 
 /// One or more equal messages of a client, most often calls of a tool.
@@ -124,7 +135,7 @@ impl Case {
             fields.require("list", problems);
             fields.require("visible", problems);
             let of = fields.choice("of", &FEATURES, problems).unwrap_or(Feature::Tool);
-            let list = read_names(&mut fields, "list", of, problems);
+            let list = read_list(&mut fields, of, problems);
             let visible = read_names(&mut fields, "visible", of, problems);
             Some(Self::List(ListCase { name, list, of, visible }))
         } else {
@@ -143,13 +154,15 @@ impl CallCase {
         for (value, at) in fields.list("after", problems) {
             after.extend(Call::read(value, &at, &defaults, problems));
         }
+        let listed = fields.list("listed", problems).into_iter();
+        let listed = listed.filter_map(|(value, at)| Element::definition(value, &at, "listed", problems)).collect();
         fields.require("call", problems);
         let call = fields.take("call").and_then(|(value, at)| Call::read(value, &at, &defaults, problems));
         fields.require("expect", problems);
         let expect = fields.choice("expect", &Outcome::NAMES, problems);
         let rule = fields.string("rule", problems).map(str::to_owned);
         let message = fields.string("message", problems).map(str::to_owned);
-        Some(Self { name, after, call: call?, expect: expect?, rule, message })
+        Some(Self { name, listed, after, call: call?, expect: expect?, rule, message })
     }
 }
 
@@ -291,17 +304,51 @@ fn read_time(value: &Value) -> Option<Timestamp> {
     }
 }
 
-fn read_names(fields: &mut Fields<'_>, name: &'static str, of: Feature, problems: &mut Problems) -> Vec<String> {
-    let what = match of {
+/// What the server lists: names, and of tools their definitions where a rule reads those.
+fn read_list(fields: &mut Fields<'_>, of: Feature, problems: &mut Problems) -> Vec<Element> {
+    let mut list = Vec::new();
+    for (value, at) in fields.list("list", problems) {
+        match value {
+            Value::String(name) => list.push(Element { name: name.clone(), definition: None }),
+            Value::Object(_) if of == Feature::Tool => list.extend(Element::definition(value, &at, "list", problems)),
+            other => problems.add(&at, format!("list must hold {}, got {other}", names_of(of))),
+        }
+    }
+    list
+}
+
+impl Element {
+    /// Reads a tool's definition.
+    fn definition(value: &Value, at: &Pointer, list: &str, problems: &mut Problems) -> Option<Self> {
+        let Value::Object(members) = value else {
+            problems.add(at, format!("{list} must hold definitions of tools, got {value}"));
+            return None;
+        };
+        let name = members.iter().find_map(|(member, value)| match value {
+            Value::String(name) if member == "name" => Some(name.clone()),
+            _ => None,
+        });
+        if name.is_none() {
+            problems.add(at, "the definition of a tool must have a name");
+        }
+        Some(Self { name: name?, definition: Some(value.compact()) })
+    }
+}
+
+fn names_of(feature: Feature) -> &'static str {
+    match feature {
         Feature::Tool => "names of tools",
         Feature::Prompt => "names of prompts",
         Feature::Resource => "URIs of resources",
-    };
+    }
+}
+
+fn read_names(fields: &mut Fields<'_>, name: &'static str, of: Feature, problems: &mut Problems) -> Vec<String> {
     let mut names = Vec::new();
     for (value, at) in fields.list(name, problems) {
         match value {
             Value::String(text) => names.push(text.clone()),
-            other => problems.add(&at, format!("{name} must hold {what}, got {other}")),
+            other => problems.add(&at, format!("{name} must hold {}, got {other}", names_of(of))),
         }
     }
     names

@@ -7,6 +7,7 @@ use super::limit::Limit;
 use super::methods::Methods;
 use super::names::Names;
 use super::path::Path;
+use super::pin::Pinned;
 use super::problem::{Pointer, Problems};
 use super::rules::{self, List};
 use super::schedule::Schedule;
@@ -36,6 +37,8 @@ pub(super) struct Section {
     pub(super) default: Default,
     pub(super) hide: Names<()>,
     pub(super) entries: Names<Entry>,
+    /// Whether any entry has a pin.
+    pub(super) has_pins: bool,
 }
 
 /// What applies to one tool, prompt or resource.
@@ -47,6 +50,7 @@ pub(super) struct Entry {
     pub(super) deny: Option<(String, Option<String>)>,
     /// `action: require_approval`: rule and message.
     pub(super) approval: Option<(String, Option<String>)>,
+    pub(super) pin: Option<Pinned>,
     /// With the rule's pointer.
     pub(super) schedule: Option<(String, Schedule)>,
     pub(super) checks: Checks,
@@ -77,17 +81,22 @@ pub(super) struct Rule {
 
 impl Section {
     fn new(policy: &str, policy_at: &Pointer, document: document::Section) -> Self {
+        let has_pins = document.entries.iter().any(|(_, entry)| entry.pin.is_some());
         let entries = document.entries.into_iter();
         Self {
+            has_pins,
             default: document.default,
             hide: Names::new(document.hide.into_iter().map(|pattern| (pattern, ()))),
-            entries: Names::new(entries.map(|(pattern, entry)| (pattern, Entry::new(policy, policy_at, entry)))),
+            entries: Names::new(entries.map(|(pattern, entry)| {
+                let entry = Entry::new(policy, policy_at, pattern.as_str(), entry);
+                (pattern, entry)
+            })),
         }
     }
 }
 
 impl Entry {
-    fn new(policy: &str, policy_at: &Pointer, document: document::Entry) -> Self {
+    fn new(policy: &str, policy_at: &Pointer, name: &str, document: document::Entry) -> Self {
         // The place of a policy within a configuration is no part of its rules' names.
         let at = document.at.within(policy_at);
         let action = (at.child("action").as_str().to_owned(), document.reason);
@@ -96,9 +105,10 @@ impl Entry {
             Action::Deny => (Some(action), None),
             Action::RequireApproval => (None, Some(action)),
         };
+        let pin = document.pin.map(|pin| Pinned::new(at.child("pin").as_str().to_owned(), pin, policy, name));
         let schedule = document.schedule.map(|schedule| (at.child("schedule").as_str().to_owned(), schedule));
         let pointer = at.as_str().to_owned();
-        Self { pointer, deny, approval, schedule, checks: Checks::new(policy, policy_at, document.checks) }
+        Self { pointer, deny, approval, pin, schedule, checks: Checks::new(policy, policy_at, document.checks) }
     }
 }
 

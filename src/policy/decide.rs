@@ -2,13 +2,14 @@
 
 use super::compile::{Checks, Entry, Policy, Rule, Section};
 use super::condition::{Side, View, all_hold};
-use super::decision::{Decision, Finding, Outcome, rule};
+use super::decision::{Decision, Finding, Listed, Outcome, rule};
 use super::document::Default;
 use super::limit::{Refusal, Reservation, reserve};
 use super::query::{Query, Target};
 use super::schedule::Schedule;
-use super::store::Store;
+use super::store::{Store, Unavailable};
 use super::trace::{Trace, Untraced, Verdict};
+use crate::wire::json::Raw;
 use crate::wire::mcp::Feature;
 use crate::wire::tree::{NoTree, Tree};
 
@@ -17,6 +18,9 @@ pub(super) const SCHEDULE: &str = "/schedule";
 
 /// Why a call cannot be judged: the arguments a rule reads have no single reading.
 const AMBIGUOUS: &str = "Invalid Request: `arguments` has members whose names are equal or differ only in case";
+
+/// Step 14.
+const INTERNAL: &str = "Internal policy error";
 
 /// Names a resource, and is judged as a method only: refusing it would leave the subscription running.
 const ASKS_FOR_LESS: &str = "resources/unsubscribe";
@@ -120,9 +124,11 @@ impl Policy {
         let default_deny = (section.default == Default::Deny).then_some(rule::DEFAULT_DENY);
         let schedule = self.schedule.as_ref().map(|_| SCHEDULE);
         let own_schedule = entry.and_then(|entry| entry.schedule.as_ref()).map(|(pointer, _)| pointer.as_str());
-        // Steps 6, 7 and 9.
+        let pin = entry.and_then(|entry| entry.pin.as_ref()).map(|pinned| pinned.rule.as_str());
+        // Steps 6, 7, 8 and 9.
         for (rule, finding, is_noted) in [
             (default_deny, section.refuses_by_name(entry, target), is_shadow),
+            (pin, entry.and_then(|entry| entry.has_changed(target, store)), is_shadow),
             (schedule, self.is_out_of_hours(target, query), false),
             (own_schedule, entry.and_then(|entry| entry.is_out_of_hours(target, query)), is_shadow),
         ] {
@@ -171,7 +177,7 @@ impl Policy {
             }
             Err(Refusal::Misspelt) => notes.malformed(),
             // Step 14.
-            Err(Refusal::Uncertain) => self.refuse(Finding::new(rule::ERROR, "Internal policy error"), notes),
+            Err(Refusal::Uncertain) => self.refuse(Finding::new(rule::ERROR, INTERNAL), notes),
         }
     }
 
@@ -196,6 +202,22 @@ impl Policy {
         let section = self.section(feature);
         let unlisted = || section.default == Default::Deny && section.entries.get(name).is_none();
         self.is_shadow || !(section.hides(name) || self.hide_unlisted && unlisted())
+    }
+
+    /// Whether what a server lists under `name` may stand there. What it shows of a pinned tool is noted in `store`: calls
+    /// are judged by it.
+    pub fn lists(&self, feature: Feature, name: &str, definition: Raw<'_>, store: &mut dyn Store) -> Listed<'_> {
+        if !self.visible(feature, name) {
+            return Listed::Hidden;
+        }
+        let section = self.section(feature);
+        let entry = if section.has_pins { section.entries.get(name) } else { None };
+        match entry.and_then(|entry| Some((entry, entry.pin.as_ref()?))) {
+            Some((entry, pinned)) if !pinned.holds(definition, store) => {
+                Listed::Changed { rule: &pinned.rule, is_shadow: self.is_shadow || entry.checks.is_shadow }
+            }
+            _ => Listed::Visible,
+        }
     }
 
     pub(crate) fn hides(&self, feature: Feature, name: &str) -> bool {
@@ -251,6 +273,18 @@ fn needs_approval<'p>(
 }
 
 impl Entry {
+    fn has_changed<'p>(&'p self, target: Target<'_>, store: &mut dyn Store) -> Option<Finding<'p>> {
+        let pinned = self.pin.as_ref()?;
+        match pinned.is_broken(store) {
+            Ok(false) => None,
+            Ok(true) => {
+                let message = format!("{} has changed since it was approved", target.subject());
+                Some(Finding::new(&pinned.rule, message))
+            }
+            Err(Unavailable) => Some(Finding::new(rule::ERROR, INTERNAL)),
+        }
+    }
+
     fn is_out_of_hours<'p>(&'p self, target: Target<'_>, query: &Query<'_>) -> Option<Finding<'p>> {
         let (pointer, schedule) = self.schedule.as_ref()?;
         out_of_hours(pointer, schedule, target, query)

@@ -78,6 +78,22 @@ pub struct Decision<'p> {
     pub shadow_rule: Option<&'p str>,
 }
 
+/// Whether something may stand in a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listed<'p> {
+    /// It may.
+    Visible,
+    /// It is hidden, or has no entry where only entries are seen.
+    Hidden,
+    /// It is not what was approved.
+    Changed {
+        /// RFC 6901 pointer to the pin.
+        rule: &'p str,
+        /// It stays all the same.
+        is_shadow: bool,
+    },
+}
+
 /// A rule that refuses.
 #[derive(Debug, Clone)]
 pub(super) struct Finding<'p> {

@@ -131,7 +131,7 @@ impl Limit {
 }
 
 /// Appends `LENGTH:PART`, so that no two lists of parts make one key.
-fn push_part(key: &mut Vec<u8>, part: &str) {
+pub(super) fn push_part(key: &mut Vec<u8>, part: &str) {
     let hashed: [u8; 32];
     let bytes = if part.len() > MAX_KEY_PART_BYTES {
         hashed = Sha256::digest(part).into();

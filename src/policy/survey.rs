@@ -75,7 +75,8 @@ impl Entry {
     fn rules(&self) -> impl Iterator<Item = &str> {
         let named = [&self.deny, &self.approval].into_iter().flatten().map(|(pointer, _)| pointer.as_str());
         let schedule = self.schedule.iter().map(|(pointer, _)| pointer.as_str());
-        named.chain(schedule).chain(self.checks.rules())
+        let pin = self.pin.iter().map(|pin| pin.rule.as_str());
+        named.chain(pin).chain(schedule).chain(self.checks.rules())
     }
 }
 

@@ -3,6 +3,7 @@
 //! Everything untrusted is read here, once, strictly: what two parsers could read differently is an
 //! error, never a guess.
 
+pub mod canonical;
 pub mod json;
 pub mod jsonrpc;
 pub mod mcp;

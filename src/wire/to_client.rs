@@ -12,12 +12,16 @@ use super::mcp::{Feature, List};
 use super::members::{Members, folds_to};
 use std::ops::Range;
 
-/// What may flow to the client.
-pub struct Filter<'f> {
-    /// Whether this may stand in a list.
-    pub visible: &'f dyn Fn(Feature, &str) -> bool,
-    /// Whether the server may make a request of this method; `None`: any.
-    pub permits: Option<&'f mut dyn FnMut(&str) -> bool>,
+/// Says what may flow to the client.
+pub trait Filter {
+    /// Whether this may stand in a list: what it is, its name, and all that the list says of it.
+    fn shows(&mut self, feature: Feature, name: &str, definition: Raw<'_>) -> bool;
+
+    /// Whether [`Self::permits`] can say no; without that, requests are not looked for.
+    fn judges_requests(&self) -> bool;
+
+    /// Whether the server may make a request of this method.
+    fn permits(&mut self, method: &str) -> bool;
 }
 
 /// What a message turned out to be, and what became of it.
@@ -65,7 +69,7 @@ const DOUBLED: &str = "it has members whose names are equal or differ only in ca
 /// # Errors
 /// When the bytes are not one strict JSON text, when two parsers could find different things in it, or when
 /// its result asks for what is not permitted.
-pub fn rewrite(message: &[u8], filter: Filter<'_>) -> Result<Filtered, Unreadable> {
+pub fn rewrite(message: &[u8], filter: &mut dyn Filter) -> Result<Filtered, Unreadable> {
     let text = std::str::from_utf8(message).map_err(|_| Unreadable { reason: "it is not UTF-8", id: None })?;
     let mut scan = Scan { filter, filtered: Filtered::default(), cuts: Vec::new() };
     let mut reader = Reader::new(text);
@@ -93,7 +97,7 @@ fn without(message: &[u8], cuts: &[Range<usize>]) -> Vec<u8> {
 }
 
 struct Scan<'f> {
-    filter: Filter<'f>,
+    filter: &'f mut dyn Filter,
     filtered: Filtered,
     /// Ascending byte ranges to leave out.
     cuts: Vec<Range<usize>>,
@@ -134,7 +138,7 @@ impl Scan<'_> {
                 }
             }
             let value = reader.value()?;
-            if self.filter.permits.is_some() {
+            if self.filter.judges_requests() {
                 request.note(name, value, &mut ambiguous);
             }
             if name.is("error") && value.kind() != Kind::Null {
@@ -147,12 +151,8 @@ impl Scan<'_> {
         })?;
         match ambiguous {
             Some(reason) => Err(Stop::Ambiguous(reason)),
-            None => Ok(request.method().is_none_or(|method| self.permits(&method))),
+            None => Ok(request.method().is_none_or(|method| self.filter.permits(&method))),
         }
-    }
-
-    fn permits(&mut self, method: &str) -> bool {
-        self.filter.permits.as_mut().is_none_or(|permits| permits(method))
     }
 
     fn result(&mut self, reader: &mut Reader<'_>, ambiguous: &mut Option<&'static str>) -> Result<(), Stop> {
@@ -169,7 +169,7 @@ impl Scan<'_> {
                 }
                 *ambiguous = Some(not_a_list(*list));
             }
-            if self.filter.permits.is_some()
+            if self.filter.judges_requests()
                 && inputs.note(name, "inputRequests", ambiguous)
                 && reader.kind()? == Kind::Object
             {
@@ -181,11 +181,12 @@ impl Scan<'_> {
 
     fn list(&mut self, list: List, reader: &mut Reader<'_>, ambiguous: &mut Option<&'static str>) -> Result<(), Stop> {
         self.retain(reader, |scan, reader| {
+            let start = reader.position_after_blanks();
             let Some(name) = name_of(reader, list.name_member())? else {
                 *ambiguous = Some(without_name(list));
                 return Ok(true);
             };
-            Ok((scan.filter.visible)(list.feature(), &name))
+            Ok(scan.filter.shows(list.feature(), &name, reader.since(start)))
         })
     }
 
@@ -200,7 +201,7 @@ impl Scan<'_> {
                 *ambiguous = Some(DOUBLED);
             }
             let method = members.get("method").and_then(Raw::string).and_then(Text::decode);
-            if !method.is_none_or(|method| self.permits(&method)) {
+            if !method.is_none_or(|method| self.filter.permits(&method)) {
                 *ambiguous = Some("it makes a request that is not permitted by policy");
             }
             Ok(())

@@ -127,10 +127,14 @@ impl<'s> Driver<'s> {
             let step = match self.exchange.answer_reading() {
                 Reading::Nothing => Step::Continue,
                 Reading::Beginning => Step::Wait,
-                Reading::Chunks => self.exchange.answer_chunk(chunk, end),
+                Reading::Chunks => self.exchange.answer_chunk(chunk, end, self.store),
                 Reading::Whole => {
                     held.extend_from_slice(chunk);
-                    if end { self.exchange.answer_whole(&held) } else { self.exchange.answer_grows(held.len()) }
+                    if end {
+                        self.exchange.answer_whole(&held, self.store)
+                    } else {
+                        self.exchange.answer_grows(held.len())
+                    }
                 }
             };
             let visible = if held.is_empty() { chunk.to_vec() } else { std::mem::take(&mut held) };

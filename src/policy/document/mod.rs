@@ -2,6 +2,8 @@
 
 use super::case::{Case, read_cases};
 use super::fields::Fields;
+use super::pattern::Pattern;
+use super::pin::Pin;
 use super::problem::{Pointer, Problems};
 mod limit;
 mod section;
@@ -40,6 +42,7 @@ pub(super) enum Default {
 pub(super) struct Entry {
     pub(super) action: Action,
     pub(super) reason: Option<String>,
+    pub(super) pin: Option<Pin>,
     pub(super) schedule: Option<Schedule>,
     pub(super) checks: Checks,
     pub(super) at: Pointer,
@@ -163,10 +166,26 @@ impl Entry {
                 problems.add(at, format!("{check} cannot be used with action \"deny\""));
             }
         }
+        let pin = if feature == Feature::Tool { read_pin(&mut fields, name, problems) } else { None };
         let schedule = Schedule::read(&mut fields, problems);
         let mut checks = Checks::read(&mut fields, name, problems);
         checks.belong_to(feature, problems);
         fields.finish(problems);
-        Some(Self { action, reason, schedule, checks, at: at.clone() })
+        Some(Self { action, reason, pin, schedule, checks, at: at.clone() })
     }
+}
+
+/// `pin`, of the entry that `name` is the key of.
+fn read_pin(fields: &mut Fields<'_>, name: &str, problems: &mut Problems) -> Option<Pin> {
+    let at = fields.at().clone();
+    let (value, _) = fields.take("pin")?;
+    // A definition has one name, and a note is kept for each.
+    if !Pattern::new(name).is_exact() {
+        problems.add(&at, "pin needs the name of one tool, not a pattern");
+    }
+    let pin = if let Value::String(text) = value { Pin::parse(text) } else { None };
+    if pin.is_none() {
+        problems.add(&at, "pin must be \"sha256:\" and 64 hex digits");
+    }
+    pin
 }

@@ -2,9 +2,32 @@
 
 use super::*;
 
+/// Shows what `shows` says, and permits what `permits` says.
+struct By<S, P> {
+    shows: S,
+    permits: Option<P>,
+}
+
+impl<S: Fn(Feature, &str) -> bool, P: Fn(&str) -> bool> Filter for By<S, P> {
+    fn shows(&mut self, feature: Feature, name: &str, _: Raw<'_>) -> bool {
+        (self.shows)(feature, name)
+    }
+
+    fn judges_requests(&self) -> bool {
+        self.permits.is_some()
+    }
+
+    fn permits(&mut self, method: &str) -> bool {
+        self.permits.as_ref().is_none_or(|permits| permits(method))
+    }
+}
+
+fn showing<S: Fn(Feature, &str) -> bool>(shows: S) -> By<S, fn(&str) -> bool> {
+    By { shows, permits: None }
+}
+
 fn rewritten(text: &str) -> Result<String, &'static str> {
-    let visible = |_: Feature, name: &str| !name.starts_with('h');
-    match rewrite(text.as_bytes(), Filter { visible: &visible, permits: None }) {
+    match rewrite(text.as_bytes(), &mut showing(|_: Feature, name: &str| !name.starts_with('h'))) {
         Ok(filtered) => Ok(String::from_utf8(filtered.replaced.unwrap_or_else(|| text.as_bytes().to_vec())).unwrap()),
         Err(unreadable) => Err(unreadable.reason),
     }
@@ -70,7 +93,7 @@ fn what_could_be_a_list_and_cannot_be_read_is_refused() {
 #[test]
 fn the_id_of_an_unreadable_list_is_kept_for_the_error() {
     let text = r#"{"jsonrpc":"2.0","result":{"tools":[1]},"id":"x"}"#;
-    let unreadable = rewrite(text.as_bytes(), Filter { visible: &|_, _| true, permits: None }).unwrap_err();
+    let unreadable = rewrite(text.as_bytes(), &mut showing(|_: Feature, _: &str| true)).unwrap_err();
     assert_eq!(unreadable.id.as_deref(), Some("\"x\""));
 }
 
@@ -83,21 +106,21 @@ fn every_list_is_filtered_by_what_names_its_elements() {
         let around = |elements: &str| format!(r#"{{"id":1,"result":{{"{member}":[{elements}],"ttlMs":1}}}}"#);
         let others = r#"{"KEY":"hidden nothing"}, {"x":"","KEY":"a"}"#.replace("KEY", key);
         let text = around(&format!(r#"{{"{key}":"{own}"}},{others}"#));
-        let filtered = rewrite(text.as_bytes(), Filter { visible: &visible, permits: None }).unwrap();
+        let filtered = rewrite(text.as_bytes(), &mut showing(visible)).unwrap();
         assert_eq!(filtered.replaced, Some(around(&others).into_bytes()), "{member}");
         assert_eq!(filtered.lists, vec![list], "{member}");
         for unreadable in [around("1"), around("{}"), around("").replace("[]", "{}")] {
-            let filter = Filter { visible: &visible, permits: None };
-            assert!(rewrite(unreadable.as_bytes(), filter).is_err(), "{unreadable}");
+            let mut filter = showing(visible);
+            assert!(rewrite(unreadable.as_bytes(), &mut filter).is_err(), "{unreadable}");
         }
     }
 }
 
 /// What is left of a message where no request of `sampling` is permitted; `None`: nothing.
 fn permitted(text: &str) -> Result<Option<String>, &'static str> {
-    let mut permits = |method: &str| !method.starts_with("sampling/");
-    let filter = Filter { visible: &|_, name| name != "h", permits: Some(&mut permits) };
-    let filtered = rewrite(text.as_bytes(), filter).map_err(|unreadable| unreadable.reason)?;
+    let permits = |method: &str| !method.starts_with("sampling/");
+    let mut filter = By { shows: |_: Feature, name: &str| name != "h", permits: Some(permits) };
+    let filtered = rewrite(text.as_bytes(), &mut filter).map_err(|unreadable| unreadable.reason)?;
     let left = filtered.replaced.map_or_else(|| text.to_owned(), |bytes| String::from_utf8(bytes).unwrap());
     Ok((!filtered.is_refused).then_some(left))
 }
