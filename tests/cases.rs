@@ -5,9 +5,10 @@
 
 mod support;
 
-use mcp_policy::cases::{Case, CaseFile, Upstream};
+use mcp_policy::cases::{Case, CaseFile, Element, Upstream};
 use mcp_policy::config::Gate;
 use mcp_policy::policy::{MemoryStore, Outcome, Policy};
+use mcp_policy::wire::mcp::Feature;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -24,9 +25,9 @@ macro_rules! policies {
 }
 
 /// Name, document and cases; the browser's target has no files to look into.
-const POLICIES: [(&str, &str, &str); 23] = policies!(
+const POLICIES: [(&str, &str, &str); 24] = policies!(
     "conditions" "deploy-with-reason" "fluentcrm" "grammar" "hide-all-but-five" "iterable" "limits" "no-scripts"
-    "no-secret-paths" "office-hours" "one-budget" "only-select" "own-domain-mail" "read-only-agent" "record-range"
+    "no-secret-paths" "office-hours" "one-budget" "only-select" "own-domain-mail" "pinned-tool" "read-only-agent" "record-range"
     "reference-server" "refund-approval" "refunds" "sections" "session-rate" "spend-cap" "tool-bursts" "trying-a-rule"
 );
 
@@ -66,6 +67,7 @@ fn the_wire_says_what_the_engine_decides() {
                 continue;
             }
             let mut store = store();
+            drop(listed(&gate, &mut store, Feature::Tool, &case.listed));
             let mut last = None;
             for call in case.after.iter().chain([&case.call]) {
                 let body = support::message(call);
@@ -102,6 +104,42 @@ fn the_wire_says_what_the_engine_decides() {
                 }
                 (fate, _) => panic!("{name}: {}: {fate:?}", case.name),
             }
+        }
+    }
+}
+
+/// What a client gets of the list of these.
+fn listed(gate: &Rc<Gate>, store: &mut MemoryStore, of: Feature, list: &[Element]) -> Vec<String> {
+    let (method, member, key) = match of {
+        Feature::Tool => ("tools/list", "tools", "name"),
+        Feature::Prompt => ("prompts/list", "prompts", "name"),
+        Feature::Resource => ("resources/list", "resources", "uri"),
+    };
+    let element = |element: &Element| {
+        let bare = || serde_json::json!({key: element.name}).to_string();
+        element.definition.clone().unwrap_or_else(bare)
+    };
+    let elements: Vec<String> = list.iter().map(element).collect();
+    let mut driver = Driver::new(gate, store, 0);
+    driver.post(&format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}"}}"#));
+    let answer = format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{"{member}":[{}]}}}}"#, elements.join(","));
+    let answer = driver.answer("200", Some("application/json"), &[answer.as_bytes()]);
+    let answer: Value = serde_json::from_slice(&answer).unwrap();
+    let shown = answer["result"][member].as_array().unwrap().iter();
+    shown.map(|element| element[key].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn the_wire_lists_what_the_engine_shows() {
+    for (name, document, cases) in POLICIES {
+        for case in CaseFile::parse(cases).unwrap().cases {
+            let Case::List(case) = case else { continue };
+            assert_eq!(
+                listed(&gate(document), &mut store(), case.of, &case.list),
+                case.visible,
+                "{name}: {}",
+                case.name
+            );
         }
     }
 }

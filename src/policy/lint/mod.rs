@@ -11,6 +11,7 @@ mod tools;
 pub use tools::ToolList;
 
 use super::pattern::Pattern;
+use super::pin::Pin;
 use super::problem::{Pointer, Problems, did_you_mean};
 use crate::wire::value::Value;
 use tools::Tool;
@@ -33,6 +34,7 @@ pub fn lint(document: &Value, at: &Pointer, tools: Option<&ToolList>) -> Problem
     order::lint(document, at, &mut warnings);
     if let Some(list) = tools {
         names.unknown(&list.tools, &mut warnings);
+        names.pins(&list.tools, &mut warnings);
         arguments::lint(document, at, &names, &list.tools, &mut warnings);
     }
     warnings
@@ -105,6 +107,20 @@ impl<'d> Names<'d> {
                 warnings.add(at, message);
             } else if !names.iter().any(|name| self.nearest(name) == Some(index)) {
                 warnings.add(at, "this entry never applies: each tool that it fits has a nearer entry");
+            }
+        }
+    }
+
+    /// Pins of another definition than the tool has.
+    fn pins(&self, tools: &[Tool], warnings: &mut Problems) {
+        for (entry, value, at) in &self.entries {
+            let Some(pin) = value.text("pin").and_then(Pin::parse) else { continue };
+            for tool in tools.iter().filter(|tool| tool.name == entry.as_str() && tool.pin != Some(pin)) {
+                let now = match tool.pin {
+                    Some(now) => format!("the definition is now {now}"),
+                    None => "the definition has no single reading".to_owned(),
+                };
+                warnings.add(&at.child("pin"), format!("the tool has changed since it was approved: {now}"));
             }
         }
     }
@@ -222,6 +238,25 @@ mod tests {
                 r#"/tools/anything: no tool is named "anything""#,
             ]
         );
+    }
+
+    #[test]
+    fn a_pin_that_is_not_the_tools_tells_the_one_it_has() {
+        let tools = r#"[{"name":"a","title":"A"},{"name":"b"},{"name":"c","inputSchema":{"x":1,"X":2}}]"#;
+        let now = "sha256:5076a4785831a92b389301bf5d96571148f52dc5223a103f459c9da73181c869";
+        let policy = |pin: &str| {
+            let zeros = "0".repeat(64);
+            format!(
+                r#"{{"version":"1","default":"deny",
+                "tools":{{"a":{{"pin":"{pin}"}},"c":{{"pin":"sha256:{zeros}"}},"d":{{"pin":"sha256:{zeros}"}}}}}}"#
+            )
+        };
+        let unread = "/tools/c/pin: the tool has changed since it was approved: the definition has no single reading";
+        let unknown = "/tools/d: no tool is named \"d\"; did you mean \"a\"?";
+        assert_eq!(warnings(&policy(now), Some(tools)), [unknown, unread]);
+        let changed = format!("/tools/a/pin: the tool has changed since it was approved: the definition is now {now}");
+        let other = format!("sha256:{}", "1".repeat(64));
+        assert_eq!(warnings(&policy(&other), Some(tools)), [unknown.to_owned(), changed, unread.to_owned()]);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The tools that a server lists, as far as a policy's warnings ask for them.
 
+use super::super::pin::Pin;
+use crate::wire::json::Reader;
 use serde_json::Value;
 
 /// Tools by name, with what each takes.
@@ -14,6 +16,8 @@ pub(super) struct Tool {
     pub(super) name: String,
     /// Its `inputSchema`; `true`, which allows anything, where it has none.
     pub(super) schema: Value,
+    /// Of its definition; `None` where that has none.
+    pub(super) pin: Option<Pin>,
 }
 
 impl ToolList {
@@ -34,8 +38,9 @@ impl ToolList {
         let tool = |(index, mut tool): (usize, Value)| {
             let name = tool.get("name").and_then(Value::as_str).map(str::to_owned);
             let name = name.ok_or_else(|| format!("tool {index} must have a `name`"))?;
+            let pin = Reader::new(&tool.to_string()).value().ok().and_then(Pin::of);
             let schema = tool.get_mut("inputSchema").map_or(Value::Bool(true), Value::take);
-            Ok(Tool { name, schema })
+            Ok(Tool { name, schema, pin })
         };
         Ok(Self { tools: elements.into_iter().enumerate().map(tool).collect::<Result<_, String>>()? })
     }
