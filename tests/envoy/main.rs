@@ -28,6 +28,7 @@ mod forwarding;
 mod grants;
 mod lists;
 mod load;
+mod pins;
 mod records;
 mod refunds;
 mod reload;
