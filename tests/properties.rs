@@ -313,7 +313,7 @@ proptest! {
         for body in [soup.as_slice(), list.as_bytes()] {
             if let Ok(message) = jsonrpc::parse(body) {
                 prop_assert!(serde_json::from_slice::<Value>(body).is_ok() || has_odd_escape(body), "{body:?}");
-                let _ = mcp::classify(message);
+                let _ = mcp::classify(&message);
             }
         }
     }

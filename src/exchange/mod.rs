@@ -5,6 +5,7 @@
 //! host's, so each method is safe in any order: what was not judged does not go on.
 
 mod answer;
+mod head;
 mod headers;
 mod known;
 mod passage;
@@ -82,7 +83,7 @@ pub enum Reading {
 #[derive(Debug)]
 pub struct Exchange {
     gate: Rc<Gate>,
-    head: request::Head,
+    head: head::Head,
     headers: Headers,
     verified: Box<dyn Verified>,
     /// Whom it is judged as; `None` before its headers came, and when nobody may call like that.
@@ -124,7 +125,7 @@ impl Exchange {
             verified,
             caller: None,
             gate,
-            head: request::Head::default(),
+            head: head::Head::default(),
             headers: Headers::default(),
             phase: Phase::Judging,
             asked: Asked::default(),

@@ -1,5 +1,6 @@
 //! The request's side: headers and body in; forward, hold, or refuse with the right JSON-RPC answer.
 
+use super::head::Head;
 use super::refusal::Refusal;
 use super::stand_in::StandIn;
 use super::{Exchange, HeaderEdit, HeaderStep, Headers, Phase, Reply, Step};
@@ -8,29 +9,18 @@ use crate::policy::{Decision, Outcome, Policy, Principal, Query, Store, Target, 
 use crate::record::{ArgKeys, Record, bounded};
 use crate::timestamp::Timestamp;
 use crate::wire::json::{Raw, Reader};
-use crate::wire::jsonrpc::{self, INVALID_PARAMS, INVALID_REQUEST, Id, Malformed, PARSE_ERROR, POLICY_DENIED};
+use crate::wire::jsonrpc::{
+    self, HEADER_MISMATCH, INVALID_PARAMS, INVALID_REQUEST, Id, Malformed, PARSE_ERROR, POLICY_DENIED,
+};
 use crate::wire::mcp::{self, Feature, List, Named, Operation};
+use crate::wire::mirror;
 use crate::wire::{media_type, reply};
 use std::rc::Rc;
-
-/// Longest `Mcp-Session-Id` that is taken for one, in bytes.
-const MAX_SESSION_BYTES: usize = 1024;
 
 /// Answers come readable, or are not passed on.
 const READABLE: HeaderEdit = HeaderEdit::Set("accept-encoding", "identity");
 const NO_TOKEN: HeaderEdit = HeaderEdit::Remove("authorization");
 const NO_COOKIES: HeaderEdit = HeaderEdit::Remove("cookie");
-
-/// What the request's headers say.
-#[derive(Debug, Default)]
-pub(super) struct Head {
-    method: Vec<u8>,
-    request_id: Option<String>,
-    session: Option<String>,
-    session_fault: bool,
-    /// `Mcp-Name` is there (2026-07-28).
-    names_tool: bool,
-}
 
 /// What the answer must fit. Until it is known, whatever a POST may get.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -117,11 +107,8 @@ impl Exchange {
             Ok((id, operation)) => self.judge(body, id, &operation, now, store),
             Err(malformed) => {
                 let id = malformed.id.map(|id| id.as_str().to_owned());
-                let refusal = Refusal {
-                    status: if id.is_some() { 200 } else { 400 },
-                    details: "mcp_malformed",
-                    ..Refusal::bad_request(malformed.code, malformed.reason)
-                };
+                let status = self.head.status_of(malformed.code, id.is_some());
+                let refusal = Refusal { status, ..Refusal::bad_request(malformed.code, malformed.reason) };
                 self.refuse(refusal, id.as_deref(), now)
             }
         }
@@ -173,7 +160,16 @@ impl Exchange {
             let reason = "Invalid Request: Mcp-Session-Id must be given once, in visible ASCII";
             return Err(Malformed::new(INVALID_REQUEST, reason, id));
         }
-        Ok((id, mcp::classify(message)?))
+        if let Some(name) = self.head.doubled {
+            return Err(Malformed::new(
+                HEADER_MISMATCH,
+                format!("Header mismatch: `{name}` is given more than once"),
+                id,
+            ));
+        }
+        let operation = mcp::classify(&message)?;
+        mirror::check(&message, &self.head.mirrors)?;
+        Ok((id, operation))
     }
 
     fn judge(
@@ -240,7 +236,8 @@ impl Exchange {
         }
         let Some(id) = id else { return self.answer(Reply::empty(202), record) };
         if decision.rule == rule::MALFORMED {
-            let refusal = Refusal { status: 200, ..Refusal::bad_request(INVALID_REQUEST, decision.message) };
+            let status = self.head.status_of(INVALID_REQUEST, true);
+            let refusal = Refusal { status, ..Refusal::bad_request(INVALID_REQUEST, decision.message) };
             return self.answer(refusal.reply(Some(id.as_str())), record);
         }
         let is_hidden = decision.rule == rule::HIDDEN && gate.settings.hidden_reply == HiddenReply::UnknownTool;
@@ -253,7 +250,7 @@ impl Exchange {
             return self.deny(id, operation, &guess.message, record);
         }
         // With held or passed-on headers, `Mcp-Name` would contradict the other name.
-        let stand_in = named.filter(|_| !self.head.names_tool).map(|named| StandIn::of(body, named));
+        let stand_in = named.filter(|_| self.head.mirrors.name.is_none()).map(|named| StandIn::of(body, named));
         if let Some((stand_in, sent)) = stand_in.flatten() {
             asked.stand_in = Some(stand_in);
             self.reservation = guess.reservation;
@@ -335,21 +332,6 @@ impl Exchange {
             answer: None,
             shadow_rule: None,
             rolled_back: false,
-        }
-    }
-}
-
-impl Head {
-    fn read(headers: &Headers) -> Self {
-        let session = headers.only("mcp-session-id");
-        let is_id = |value: &[u8]| value.len() <= MAX_SESSION_BYTES && value.iter().all(u8::is_ascii_graphic);
-        let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
-        Self {
-            method: headers.first(":method").unwrap_or_default().to_vec(),
-            request_id: headers.first("x-request-id").map(|value| bounded(&text(value))),
-            session: session.ok().flatten().filter(|value| is_id(value)).map(text),
-            session_fault: !session.is_ok_and(|value| value.is_none_or(is_id)),
-            names_tool: headers.first("mcp-name").is_some(),
         }
     }
 }

@@ -101,7 +101,7 @@ mod tests {
     fn only_the_name_and_the_arguments_change_and_no_length_does() {
         let body =
             br#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"arguments":{"x":"y"},"name":"a\u0062\"c"}}"#;
-        let operation = mcp::classify(jsonrpc::parse(body).unwrap()).unwrap();
+        let operation = mcp::classify(&jsonrpc::parse(body).unwrap()).unwrap();
         let mcp::Operation::Use { named, .. } = operation else { panic!("a call") };
         let (stand_in, sent) = StandIn::of(body, &named).unwrap();
         let expected =
@@ -117,7 +117,7 @@ mod tests {
     fn nothing_else_of_the_request_can_be_taken_for_the_name() {
         let stand_in = |id: &str, name: &str| {
             let body = format!(r#"{{"jsonrpc":"2.0","id":"{id}","method":"tools/call","params":{{"name":"{name}"}}}}"#);
-            let operation = mcp::classify(jsonrpc::parse(body.as_bytes()).unwrap()).unwrap();
+            let operation = mcp::classify(&jsonrpc::parse(body.as_bytes()).unwrap()).unwrap();
             let mcp::Operation::Use { named, .. } = operation else { panic!("a call") };
             let (stand_in, sent) = StandIn::of(body.as_bytes(), &named)?;
             // A server that sends back all it got.
@@ -146,7 +146,7 @@ mod tests {
                 format!(r#"{{"jsonrpc":"2.0","id":1,"method":"resources/read","params":{{"uri":"{uri}"}}}}"#)
             };
             let body = around(uri);
-            let operation = mcp::classify(jsonrpc::parse(body.as_bytes()).unwrap()).unwrap();
+            let operation = mcp::classify(&jsonrpc::parse(body.as_bytes()).unwrap()).unwrap();
             let mcp::Operation::Use { named, .. } = operation else { panic!("a resource") };
             let stand_in = StandIn::of(body.as_bytes(), &named);
             let sent = stand_in.as_ref().map(|(_, sent)| String::from_utf8(sent.clone()).unwrap());

@@ -15,13 +15,18 @@ pub const INVALID_REQUEST: i32 = -32600;
 pub const INVALID_PARAMS: i32 = -32602;
 /// A fault of ours, or of an answer that cannot be passed on.
 pub const INTERNAL_ERROR: i32 = -32603;
+/// A header does not say what the body says (MCP 2026-07-28).
+pub const HEADER_MISMATCH: i32 = -32020;
 /// Ours: policy refuses what was asked. JSON-RPC and MCP leave codes outside -32768 to -32000 to
 /// applications; no official client does anything on this one but tell its caller.
 pub const POLICY_DENIED: i32 = 403;
 
 const ENVELOPE: [&str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];
 
-/// An `id` that may be echoed: the token as it was written, a string or an integer of any size.
+/// The largest integer that every parser keeps as it is, 2^53 - 1.
+const MAX_INTEGER: u64 = (1 << 53) - 1;
+
+/// An `id` that may be echoed: the token as it was written, a string or an integer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Id<'a>(&'a str);
 
@@ -32,13 +37,12 @@ impl<'a> Id<'a> {
         self.0
     }
 
-    /// A string, or an integer literal without fraction or exponent.
+    /// A string, or an integer literal without fraction or exponent that no parser rounds.
     fn of(raw: Raw<'a>) -> Option<Self> {
         let text = raw.as_str();
-        let integer = text.bytes().enumerate().all(|(at, byte)| byte.is_ascii_digit() || at == 0 && byte == b'-');
         match raw.kind() {
             Kind::String => raw.string()?.decode().map(|_| Self(text)),
-            Kind::Number if integer => Some(Self(text)),
+            Kind::Number => text.parse().ok().filter(|id: &i64| id.unsigned_abs() <= MAX_INTEGER).map(|_| Self(text)),
             _ => None,
         }
     }
@@ -146,7 +150,7 @@ fn check<'a>(envelope: &Members<'a>, params: Option<Members<'a>>) -> Result<Mess
         return Err(invalid(&format!("a member's name differs from `{name}` only in case")));
     }
     if envelope.get("id").is_some() && id.is_none() {
-        return Err(invalid("`id` must be a string or an integer"));
+        return Err(invalid("`id` must be a string or an integer of at most 53 bits"));
     }
     if !envelope.get("jsonrpc").and_then(Raw::string).is_some_and(|version| version.is("2.0")) {
         return Err(invalid("`jsonrpc` must be \"2.0\""));
@@ -182,8 +186,8 @@ mod tests {
     fn reads_requests_notifications_and_responses() {
         let message = parse(br#" {"jsonrpc":"2.0","id":007e,"method":"x"}"#);
         assert!(message.is_err());
-        let message = parse(br#"{"jsonrpc":"2.0","id":-12345678901234567890123,"method":"ping"}"#).unwrap();
-        assert_eq!(message.id.unwrap().as_str(), "-12345678901234567890123");
+        let message = parse(br#"{"jsonrpc":"2.0","id":-9007199254740991,"method":"ping"}"#).unwrap();
+        assert_eq!(message.id.unwrap().as_str(), "-9007199254740991");
         let message = parse(br#"{"jsonrpc":"2.0","method":"a","params":{"x":1},"id":"a\"b"}"#).unwrap();
         assert_eq!(message.id.unwrap().as_str(), r#""a\"b""#);
         let Content::Call { method, params } = message.content else { panic!("a call") };
@@ -211,6 +215,13 @@ mod tests {
             ("null id", br#"{"jsonrpc":"2.0","id":null,"method":"a"}"#, INVALID_REQUEST, None),
             ("fractional id", br#"{"jsonrpc":"2.0","id":1.0,"method":"a"}"#, INVALID_REQUEST, None),
             ("id in exponent form", br#"{"jsonrpc":"2.0","id":1e2,"method":"a"}"#, INVALID_REQUEST, None),
+            ("id that some round", br#"{"jsonrpc":"2.0","id":9007199254740992,"method":"a"}"#, INVALID_REQUEST, None),
+            (
+                "id beyond 64 bits",
+                br#"{"jsonrpc":"2.0","id":-18446744073709551616,"method":"a"}"#,
+                INVALID_REQUEST,
+                None,
+            ),
             ("doubled id", br#"{"jsonrpc":"2.0","id":1,"id":2,"method":"a"}"#, INVALID_REQUEST, None),
             ("doubled method", br#"{"jsonrpc":"2.0","id":1,"method":"a","method":"b"}"#, INVALID_REQUEST, Some("1")),
             (

@@ -175,12 +175,13 @@ impl Operation<'_> {
 /// # Errors
 /// [`INVALID_PARAMS`] when a method that names something names nothing, or `arguments` are no object,
 /// [`INVALID_REQUEST`] when `params`, `_meta`, `ref` or the method's spelling is ambiguous.
-pub fn classify<'a>(message: Message<'a>) -> Result<Operation<'a>, Malformed<'a>> {
+pub fn classify<'a>(message: &Message<'a>) -> Result<Operation<'a>, Malformed<'a>> {
     let id = message.id;
     let ambiguous = |reason: String| Malformed::new(INVALID_REQUEST, format!("Invalid Request: {reason}"), id);
 
-    let (method, params) = match message.content {
-        Content::Call { method, params } => (method, params.unwrap_or_default()),
+    let none = Members::default();
+    let (method, params) = match &message.content {
+        Content::Call { method, params } => (method, params.as_ref().unwrap_or(&none)),
         Content::Response => return Ok(Operation::Response),
     };
     if let Some(name) = params.misspelt(&PARAMS) {
@@ -194,20 +195,20 @@ pub fn classify<'a>(message: Message<'a>) -> Result<Operation<'a>, Malformed<'a>
         Fault::Invalid(reason) => Malformed::new(INVALID_PARAMS, format!("Invalid params: {reason}"), id),
     };
     if let Some(method) = NAMING.into_iter().find(|naming| method == *naming) {
-        let named = Named::read(method, &params).map_err(refused)?;
+        let named = Named::read(method, params).map_err(refused)?;
         return Ok(Operation::Use { method, named });
     }
     if let Some(list) = List::ALL.into_iter().find(|list| method == list.method()) {
         return Ok(Operation::List(list));
     }
     if method == LISTEN {
-        let uris = subscriptions(&params).map_err(refused)?;
+        let uris = subscriptions(params).map_err(refused)?;
         return Ok(Operation::Listen { uris, meta: params.get("_meta") });
     }
     let mut known = NAMING.into_iter().chain([LISTEN]).chain(List::ALL.map(List::method));
-    match known.find(|known| folds_to(&method, known)) {
+    match known.find(|known| folds_to(method, known)) {
         Some(known) => Err(ambiguous(format!("the method differs from `{known}` only in case"))),
-        None => Ok(Operation::Other { method }),
+        None => Ok(Operation::Other { method: method.clone() }),
     }
 }
 

@@ -9,6 +9,7 @@ pub mod jsonrpc;
 pub mod mcp;
 pub mod media_type;
 pub mod members;
+pub mod mirror;
 pub mod reply;
 pub mod sse;
 pub mod to_client;

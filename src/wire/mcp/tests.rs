@@ -6,7 +6,7 @@ use super::*;
 fn classified(method: &str, params: &str) -> Result<String, i32> {
     let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{params}}}"#);
     let message = parse(body.as_bytes()).map_err(|malformed| malformed.code)?;
-    let operation = classify(message).map_err(|malformed| malformed.code)?;
+    let operation = classify(&message).map_err(|malformed| malformed.code)?;
     if let Operation::Use { method, named: Named { name, token, arguments, feature, .. } } = operation {
         if let Some(token) = token {
             assert_eq!(body.get(token.span()), Some(token.as_str()));
