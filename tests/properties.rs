@@ -62,6 +62,10 @@ impl<V: Fn(Feature, &str) -> bool> Filter for Listing<V> {
     fn permits(&mut self, _: &str) -> bool {
         true
     }
+
+    fn keeps_ms(&self) -> Option<u64> {
+        None
+    }
 }
 
 fn filtered(message: &[u8], visible: impl Fn(Feature, &str) -> bool) -> Result<Filtered, Unreadable> {

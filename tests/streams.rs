@@ -5,6 +5,7 @@
 
 mod support;
 
+use mcp_policy::exchange::{LONG_LIST_BYTES, Reading, Step};
 use serde::Deserialize;
 use support::{Driver, gate, store};
 #[cfg(target_arch = "wasm32")]
@@ -132,6 +133,53 @@ fn a_thousand_tools_come_out_right_in_small_and_large_chunks() {
     }
 }
 
+/// A list of 50,000 tools in JSON flows, and what is held of it at any time is bounded.
+#[test]
+fn a_list_of_any_length_flows() {
+    let tool = |index: usize| {
+        let name = if index % 10 < 3 { format!("hidden_{index}") } else { format!("tool_{index}") };
+        format!(r#"{{"name":"{name}","description":"{}"}}"#, "x".repeat(600))
+    };
+    let (mut store, mut shared) = (store(), store());
+    let gate = gate(HIDING);
+    let mut driver = Driver::new(&gate, &mut store, 0);
+    driver.post(r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#);
+    let headers = support::headers(&[(":status", "200"), ("content-type", "application/json")]);
+    driver.exchange.answer_headers(&headers, false);
+    let mut held = br#"{"jsonrpc":"2.0","id":1,"result":{"tools":["#.to_vec();
+    let (mut came, mut passed, mut most) = (0, 0, 0);
+    for index in 0..50_000 {
+        held.extend_from_slice(tool(index).as_bytes());
+        held.extend_from_slice(if index < 49_999 { b"," } else { b"]}}" });
+        if held.len() < 16 << 10 && index < 49_999 {
+            continue;
+        }
+        came += held.len();
+        let step = match driver.exchange.answer_reading() {
+            Reading::Whole if driver.exchange.answer_may_open(held.len()) => {
+                driver.exchange.answer_opens(&held, &mut shared)
+            }
+            Reading::Whole => driver.exchange.answer_grows(held.len()),
+            _ => driver.exchange.answer_chunk(&held, index == 49_999, &mut shared),
+        };
+        match step {
+            Step::Replace(out) => {
+                assert!(!out.windows(8).any(|part| part == b"\"hidden_"));
+                passed += out.len();
+                held.clear();
+            }
+            step => {
+                assert_eq!(step, Step::Wait);
+                came -= held.len();
+            }
+        }
+        most = most.max(held.len());
+    }
+    assert!(most <= LONG_LIST_BYTES && came > 30_000_000, "{most} of {came} bytes were held");
+    let shown: usize = (0..50_000).filter(|index| index % 10 >= 3).map(|index| tool(index).len() + 1).sum();
+    assert_eq!(passed, shown - 1 + r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[]}}"#.len());
+}
+
 #[test]
 fn an_event_reaches_the_client_before_the_next_is_sent() {
     let (mut store, mut shared) = (store(), store());
@@ -142,7 +190,7 @@ fn an_event_reaches_the_client_before_the_next_is_sent() {
     driver.exchange.answer_headers(&headers, false);
     for event in ["data: {\"method\":\"a\"}\n\n", "data: {\"method\":\"b\"}\r\n\r\n", ": ping\n\n"] {
         let step = driver.exchange.answer_chunk(event.as_bytes(), false, &mut shared);
-        assert_eq!(step, mcp_policy::exchange::Step::Continue, "{event:?}");
+        assert_eq!(step, Step::Continue, "{event:?}");
     }
 }
 
@@ -191,6 +239,6 @@ fn an_answer_that_comes_before_the_request_is_judged_is_filtered_and_lets_nothin
     let hidden = br#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"hidden_x"}}"#;
     let mut other = mcp_policy::policy::MemoryStore::default();
     let step = driver.exchange.request_whole(hidden, now, &mut other);
-    assert!(matches!(step, mcp_policy::exchange::Step::Reply(_)), "{step:?}");
-    assert_eq!(driver.exchange.request_whole(hidden, now, &mut other), mcp_policy::exchange::Step::Wait);
+    assert!(matches!(step, Step::Reply(_)), "{step:?}");
+    assert_eq!(driver.exchange.request_whole(hidden, now, &mut other), Step::Wait);
 }

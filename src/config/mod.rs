@@ -17,7 +17,7 @@ use grants::Grants;
 /// The name that a bare policy's counters belong to.
 const BARE_POLICY: &str = "default";
 /// Members that only a configuration has; one of them tells it from a bare policy.
-const CONFIGURATION: [&str; 11] = [
+const CONFIGURATION: [&str; 12] = [
     "policies",
     "grants",
     "default_policy",
@@ -26,6 +26,7 @@ const CONFIGURATION: [&str; 11] = [
     "strip_cookies",
     "jwt_payload_key",
     "max_body_bytes",
+    "max_list_ttl_ms",
     "hold_request_headers",
     "hidden_reply",
     "log",
@@ -40,6 +41,7 @@ pub struct Gate {
     default_policy: Option<usize>,
     /// What holds whichever policy applies.
     pub settings: Settings,
+    cuts_lists: bool,
 }
 
 /// Whom a request is judged as: the answer of the gate that let it in, and of use with that gate only.
@@ -65,6 +67,18 @@ impl Gate {
             }
         };
         gate.filter(|_| problems.is_empty()).ok_or(problems)
+    }
+
+    fn new(policies: Vec<Policy>, grants: Grants, default_policy: Option<usize>, settings: Settings) -> Self {
+        let cuts_lists = policies.iter().any(Policy::cuts_lists);
+        Self { policies, grants, default_policy, settings, cuts_lists }
+    }
+
+    /// How long a client may keep a list, in milliseconds; `None` where no policy cuts one, and all callers are shown
+    /// what the server says.
+    #[must_use]
+    pub fn list_ttl_ms(&self) -> Option<u64> {
+        self.cuts_lists.then_some(self.settings.max_list_ttl_ms)
     }
 
     /// Every policy, in the configuration's order.
@@ -121,7 +135,7 @@ impl Gate {
         if !is_configuration(value) {
             let policy = compile_tested(BARE_POLICY, value, &root, problems)?;
             let (grants, settings) = (Grants::default(), Settings::default());
-            return Some(Self { policies: vec![policy], grants, default_policy: Some(0), settings });
+            return Some(Self::new(vec![policy], grants, Some(0), settings));
         }
         let mut fields = Fields::of(value, &root, problems)?;
         let policies = read_policies(&mut fields, problems);
@@ -136,7 +150,7 @@ impl Gate {
         let settings = Settings::read(&mut fields, grants.have_bearer(), problems);
         fields.finish(problems);
         let policies = policies.into_iter().map(|(_, policy)| policy).collect::<Option<_>>()?;
-        Some(Self { policies, grants, default_policy, settings })
+        Some(Self::new(policies, grants, default_policy, settings))
     }
 }
 
@@ -235,7 +249,7 @@ mod tests {
         assert_eq!(bare.default_policy().map(Policy::name), Some("default"));
         assert_eq!(bare.settings, Settings::default());
         let full = br#"{"policies":{"x":{"version":"1","default":"allow"}},"default_policy":"x","deny_prefix":"no: ",
-            "max_body_bytes":10,"strip_authorization":true,"strip_cookies":true,"jwt_payload_key":"k","hold_request_headers":true,"hidden_reply":"unknown_tool","log":"all"}"#;
+            "max_body_bytes":10,"max_list_ttl_ms":0,"strip_authorization":true,"strip_cookies":true,"jwt_payload_key":"k","hold_request_headers":true,"hidden_reply":"unknown_tool","log":"all"}"#;
         let gate = Gate::load(full).unwrap();
         let expected = Settings {
             deny_prefix: "no: ".into(),
@@ -243,6 +257,7 @@ mod tests {
             strip_cookies: true,
             jwt_payload_key: "k".into(),
             max_body_bytes: 10,
+            max_list_ttl_ms: 0,
             hold_request_headers: true,
             hidden_reply: HiddenReply::UnknownTool,
             log: Log::All,

@@ -5,6 +5,10 @@ use crate::wire::value::Value;
 
 /// Bytes of a request body that are judged unless `max_body_bytes` says otherwise.
 pub const DEFAULT_MAX_BODY_BYTES: usize = 1 << 20;
+/// How long a client keeps a list unless `max_list_ttl_ms` says otherwise: that long an edit of the policy may stay unseen.
+pub const DEFAULT_MAX_LIST_TTL_MS: u64 = 60_000;
+/// The most that `max_list_ttl_ms` may say, a day.
+const LARGEST_MAX_LIST_TTL_MS: u64 = 86_400_000;
 /// The most that `max_body_bytes` may say: the body is held in the worker's memory.
 const LARGEST_MAX_BODY_BYTES: usize = 64 << 20;
 
@@ -21,6 +25,8 @@ pub struct Settings {
     pub jwt_payload_key: String,
     /// The largest request body that is judged; one byte more is refused.
     pub max_body_bytes: usize,
+    /// The longest that a client is told to keep a list which may be another one for another caller, in milliseconds.
+    pub max_list_ttl_ms: u64,
     /// Keep a request's headers back until its body is judged. Must equal the host's
     /// `allow_on_headers_stop_iteration`: without that option, held requests never go on.
     pub hold_request_headers: bool,
@@ -38,6 +44,7 @@ impl Default for Settings {
             strip_cookies: false,
             jwt_payload_key: "jwt_payload".to_owned(),
             max_body_bytes: DEFAULT_MAX_BODY_BYTES,
+            max_list_ttl_ms: DEFAULT_MAX_LIST_TTL_MS,
             hold_request_headers: false,
             hidden_reply: HiddenReply::Policy,
             log: Log::Refusals,
@@ -88,6 +95,14 @@ impl Settings {
                 0
             }),
         };
+        let max_list_ttl_ms = match fields.take("max_list_ttl_ms") {
+            None => defaults.max_list_ttl_ms,
+            Some((value, at)) => read_ttl(value).unwrap_or_else(|| {
+                let largest = LARGEST_MAX_LIST_TTL_MS;
+                problems.add(&at, format!("max_list_ttl_ms must be an integer from 0 to {largest}, got {value}"));
+                0
+            }),
+        };
         let replies = [("policy", HiddenReply::Policy), ("unknown_tool", HiddenReply::UnknownTool)];
         let logs = [("refusals", Log::Refusals), ("all", Log::All), ("none", Log::None)];
         Self {
@@ -96,6 +111,7 @@ impl Settings {
             strip_cookies,
             jwt_payload_key,
             max_body_bytes,
+            max_list_ttl_ms,
             hold_request_headers,
             hidden_reply: fields.choice("hidden_reply", &replies, problems).unwrap_or(defaults.hidden_reply),
             log: fields.choice("log", &logs, problems).unwrap_or(defaults.log),
@@ -106,4 +122,9 @@ impl Settings {
 fn read_size(value: &Value) -> Option<usize> {
     let Value::Number(digits) = value else { return None };
     digits.parse().ok().filter(|size| (1..=LARGEST_MAX_BODY_BYTES).contains(size))
+}
+
+fn read_ttl(value: &Value) -> Option<u64> {
+    let Value::Number(digits) = value else { return None };
+    digits.parse().ok().filter(|ttl| *ttl <= LARGEST_MAX_LIST_TTL_MS)
 }

@@ -1,22 +1,23 @@
 //! The answer's side: what is hidden leaves every list, requests of the server that policy refuses are
 //! dropped, and what could hide a list and cannot be read does not pass.
 
+use super::asked::Progress;
 use super::passage::{Passage, withheld};
-use super::request::Asked;
 use super::settlement::upstream;
-use super::{Exchange, HeaderEdit, HeaderStep, Headers, Phase, Reading, Reply, Step};
+use super::{Exchange, HeaderEdit, HeaderStep, Headers, Phase, Reading, Step};
 use crate::policy::Store;
 use crate::timestamp::Timestamp;
-use crate::wire::jsonrpc::INTERNAL_ERROR;
+use crate::wire::list_stream::{Flow, ListStream};
 use crate::wire::mcp::List;
 use crate::wire::media_type::MediaType;
-use crate::wire::reply;
-use crate::wire::sse::{Decoder, Event, Verdict};
+use crate::wire::sse::Decoder;
 
 /// The largest JSON answer, and the largest event of a stream, that is read; a larger one is not passed.
 pub const MAX_ANSWER_BYTES: usize = 16 << 20;
 
-const REFUSED: &str = "it is a request that is not permitted by policy";
+/// A list in JSON flows once so much of its answer has come; a shorter answer is held until it is whole, and judged as a
+/// whole.
+pub const LONG_LIST_BYTES: usize = 256 << 10;
 
 /// The body may change its size.
 const RESIZE: &[HeaderEdit] = &[HeaderEdit::Remove("content-length")];
@@ -50,22 +51,22 @@ pub(super) enum Answer {
     Whole {
         /// It must hold this list.
         wanted: Option<List>,
+        /// At how many bytes it is looked for a list that has begun.
+        look_at: usize,
     },
+    /// One JSON text whose long list flows, and the bytes that were judged and are still held: after the list the host
+    /// keeps something back, so that there is a place for what comes last.
+    Listing(Box<ListStream>, usize),
     /// An event stream.
     Events(Box<Decoder>, Progress),
     /// It is replaced by an error; the flag tells whether that has left.
     Substitute { reason: &'static str, sent: bool },
 }
 
-/// What of an event stream has passed.
-#[derive(Debug, Default)]
-pub(super) struct Progress {
-    /// The answer to the request was among it.
-    answered: bool,
-    /// That answer was a JSON-RPC error.
-    has_error: bool,
-    /// An event did not pass that may have been that answer.
-    withheld: bool,
+impl Answer {
+    fn whole(wanted: Option<List>) -> Self {
+        Self::Whole { wanted, look_at: LONG_LIST_BYTES }
+    }
 }
 
 impl Exchange {
@@ -109,8 +110,8 @@ impl Exchange {
             MediaType::Other if list.is_some() => {
                 (Answer::Substitute { reason: "it is neither JSON nor an event stream", sent: false }, SUBSTITUTE)
             }
-            MediaType::Absent if wanted.is_some() => (Answer::Whole { wanted }, SUBSTITUTE),
-            MediaType::Json if wanted.is_some() => (Answer::Whole { wanted }, RELIST),
+            MediaType::Absent if wanted.is_some() => (Answer::whole(wanted), SUBSTITUTE),
+            MediaType::Json if wanted.is_some() => (Answer::whole(wanted), RELIST),
             // Some clients read an event stream whatever its type, and a type may be wrong.
             MediaType::Json | MediaType::Absent | MediaType::Other => (Answer::Unlabelled, RESIZE),
         };
@@ -138,7 +139,7 @@ impl Exchange {
             None => false,
         };
         self.answer = if is_json {
-            Answer::Whole { wanted: None }
+            Answer::whole(None)
         } else {
             Answer::Events(Box::new(Decoder::new(MAX_ANSWER_BYTES)), Progress::default())
         };
@@ -150,7 +151,7 @@ impl Exchange {
         match &self.answer {
             Answer::Unlabelled => Reading::Beginning,
             Answer::Whole { .. } => Reading::Whole,
-            Answer::Events(..) | Answer::Substitute { .. } => Reading::Chunks,
+            Answer::Events(..) | Answer::Listing(..) | Answer::Substitute { .. } => Reading::Chunks,
             Answer::Pass => Reading::Nothing,
         }
     }
@@ -166,12 +167,44 @@ impl Exchange {
         Step::Replace(self.asked.error(None, reason))
     }
 
+    /// Whether so many bytes of a held answer are worth [`Exchange::answer_opens`].
+    #[must_use]
+    pub fn answer_may_open(&self, bytes: usize) -> bool {
+        matches!(self.answer, Answer::Whole { look_at, .. } if bytes >= look_at) && self.asked.stand_in.is_none()
+    }
+
+    /// All bytes that are held of an answer which is not whole. If a list has begun in them, the answer flows from here
+    /// on, and [`Step::Replace`] replaces all of them.
+    pub fn answer_opens(&mut self, bytes: &[u8], store: &mut dyn Store) -> Step {
+        let Answer::Whole { look_at, .. } = &mut self.answer else { return Step::Wait };
+        *look_at = bytes.len().saturating_mul(2);
+        let passage = Passage::new(&self.gate, self.caller.as_ref(), store);
+        let Some(mut passage) = passage else { return Step::Wait };
+        let opened = ListStream::open(bytes, &mut passage);
+        let mut notes = passage.notes;
+        let step = match opened {
+            Ok(None) => return Step::Wait,
+            Ok(Some((stream, flow))) => {
+                notes.extend(flow.broken.map(withheld));
+                let is_ending = stream.is_ending();
+                self.answer = Answer::Listing(Box::new(stream), if is_ending { flow.out.len() } else { 0 });
+                if is_ending { Step::Hold(flow.out) } else { Step::Replace(flow.out) }
+            }
+            Err(unreadable) => {
+                self.answer = Answer::Substitute { reason: unreadable.reason, sent: true };
+                notes.push(withheld(unreadable.reason));
+                Step::Replace(self.asked.error(unreadable.id.as_deref(), unreadable.reason))
+            }
+        };
+        self.note_all(notes);
+        step
+    }
+
     /// The answer is whole, by its end or by trailers.
     pub fn answer_whole(&mut self, body: &[u8], store: &mut dyn Store) -> Step {
-        let Answer::Whole { wanted } = &self.answer else { return Step::Continue };
-        let policy = self.caller.as_ref().and_then(|caller| self.gate.policy_for(caller));
-        let Some(policy) = policy else { return Step::Replace(Vec::new()) };
-        let mut passage = Passage::new(policy, store);
+        let Answer::Whole { wanted, .. } = &self.answer else { return Step::Continue };
+        let passage = Passage::new(&self.gate, self.caller.as_ref(), store);
+        let Some(mut passage) = passage else { return Step::Replace(Vec::new()) };
         let step = match self.asked.filter(body, *wanted, &mut passage, &mut self.has_error) {
             Ok(None) => Step::Continue,
             Ok(Some(replaced)) => Step::Replace(replaced),
@@ -190,9 +223,8 @@ impl Exchange {
         let (mut notes, asked) = (Vec::new(), &self.asked);
         let step = match &mut self.answer {
             Answer::Events(decoder, progress) => {
-                let policy = self.caller.as_ref().and_then(|caller| self.gate.policy_for(caller));
-                let Some(policy) = policy else { return Step::Replace(Vec::new()) };
-                let mut passage = Passage::new(policy, store);
+                let passage = Passage::new(&self.gate, self.caller.as_ref(), store);
+                let Some(mut passage) = passage else { return Step::Replace(Vec::new()) };
                 let mut out = decoder.push(chunk, &mut |event| asked.judge(event, progress, &mut passage));
                 if end_of_stream {
                     let mut rest = decoder.finish(&mut |event| asked.judge(event, progress, &mut passage));
@@ -204,6 +236,19 @@ impl Exchange {
                 self.has_error |= progress.has_error;
                 notes = passage.notes;
                 out.map_or(Step::Continue, Step::Replace)
+            }
+            Answer::Listing(stream, held) => {
+                let passage = Passage::new(&self.gate, self.caller.as_ref(), store);
+                let Some(mut passage) = passage else { return Step::Replace(Vec::new()) };
+                let (judged, fresh) = chunk.split_at_checked(*held).unwrap_or((chunk, &[]));
+                let flow = stream.push(fresh, &mut passage);
+                let last = if end_of_stream { stream.finish(&mut passage) } else { Flow::default() };
+                notes = passage.notes;
+                notes.extend(flow.broken.or(last.broken).map(withheld));
+                let out = [judged, &flow.out, &last.out].concat();
+                let is_held = !end_of_stream && stream.is_ending();
+                *held = if is_held { out.len() } else { 0 };
+                if is_held { Step::Hold(out) } else { Step::Replace(out) }
             }
             Answer::Substitute { reason, sent } => {
                 let first = !std::mem::replace(sent, true);
@@ -250,116 +295,11 @@ impl Exchange {
     }
 }
 
-impl Asked {
-    /// Takes what is hidden out of one JSON answer; `Err` has the reason and what to send instead.
-    fn filter(
-        &self,
-        body: &[u8],
-        wanted: Option<List>,
-        passage: &mut Passage<'_, '_>,
-        has_error: &mut bool,
-    ) -> Result<Option<Vec<u8>>, (&'static str, Vec<u8>)> {
-        match passage.filter(body) {
-            // Its id is the server's own; the client waits for an answer under its own.
-            Ok(filtered) if filtered.is_refused => Err(self.fault(None, REFUSED)),
-            Ok(filtered) => match wanted {
-                Some(list) if !filtered.lists.contains(&list) && !filtered.has_error => {
-                    Err(self.fault(filtered.id, without(list)))
-                }
-                _ => {
-                    *has_error |= filtered.has_error && filtered.id == self.id;
-                    Ok(self.restored(filtered.replaced, body))
-                }
-            },
-            Err(unreadable) => Err(self.fault(unreadable.id, unreadable.reason)),
-        }
-    }
-
-    fn fault(&self, id: Option<String>, reason: &'static str) -> (&'static str, Vec<u8>) {
-        (reason, self.error(id.as_deref(), reason))
-    }
-
-    /// Judges one event by its data alone.
-    fn judge(&self, event: &Event<'_>, progress: &mut Progress, passage: &mut Passage<'_, '_>) -> Verdict {
-        if event.oversized || event.ambiguous {
-            passage.withheld(if event.oversized {
-                "an event is too large to be read"
-            } else {
-                "an event has no single reading"
-            });
-            progress.withheld = true;
-            return Verdict::Drop;
-        }
-        // Without data nothing is delivered: comments, `id` and `retry` alone.
-        let Some(data) = event.data.as_deref().filter(|data| !data.trim_ascii().is_empty()) else {
-            return Verdict::Keep;
-        };
-        let (id, reason) = match passage.filter(data) {
-            Ok(filtered) if filtered.is_refused => {
-                progress.withheld |= filtered.has_result || filtered.has_error;
-                return Verdict::Drop;
-            }
-            Ok(filtered) => match self.lists.filter(|list| filtered.has_result && !filtered.lists.contains(list)) {
-                Some(list) => (filtered.id, without(list)),
-                None => {
-                    let is_answer = (filtered.has_result || filtered.has_error) && filtered.id == self.id;
-                    progress.answered |= is_answer;
-                    progress.has_error |= is_answer && filtered.has_error;
-                    return self.restored(filtered.replaced, data).map_or(Verdict::Keep, Verdict::Replace);
-                }
-            },
-            Err(_) if !matches!(event.kind, b"" | b"message") && !could_be_json(data) => return Verdict::Keep,
-            Err(unreadable) => (unreadable.id, unreadable.reason),
-        };
-        passage.withheld(reason);
-        if let Some(id) = id {
-            progress.answered |= self.id.as_ref() == Some(&id);
-            return Verdict::Replace(self.error(Some(&id), reason));
-        }
-        progress.withheld = true;
-        Verdict::Drop
-    }
-
-    /// What ends an event stream whose answer may be among the events that did not pass: without it the
-    /// client would wait.
-    fn last_word(&self, progress: &Progress) -> Vec<u8> {
-        if progress.answered || !progress.withheld || self.id.is_none() {
-            return Vec::new();
-        }
-        let error = self.error(None, "an event could not be read");
-        [b"\n\nevent: message\ndata: ", error.as_slice(), b"\n\n"].concat()
-    }
-
-    /// The bytes to send, with a hidden tool's name in the place of the one that went upstream.
-    fn restored(&self, replaced: Option<Vec<u8>>, original: &[u8]) -> Option<Vec<u8>> {
-        let Some(stand_in) = &self.stand_in else { return replaced };
-        stand_in.restore(replaced.as_deref().unwrap_or(original)).or(replaced)
-    }
-
-    fn error(&self, id: Option<&str>, reason: &str) -> Vec<u8> {
-        let message = format!("The server's answer was not passed on by the policy gateway: {reason}");
-        reply::error(id.or(self.id.as_deref()), INTERNAL_ERROR, &message)
-    }
-
-    fn unreadable(&self, reason: &str) -> Reply {
-        let status = if self.id.is_some() { 200 } else { 502 };
-        Reply { status, headers: &[], body: self.error(None, reason), details: "mcp_answer_unreadable" }
-    }
-}
-
-fn without(list: List) -> &'static str {
+pub(super) fn without(list: List) -> &'static str {
     match list {
         List::Tools => "it holds no list of tools",
         List::Prompts => "it holds no list of prompts",
         List::Resources => "it holds no list of resources",
         List::ResourceTemplates => "it holds no list of resource templates",
-    }
-}
-
-/// Whether some parser might find an object in it: all but text that begins with another visible character.
-fn could_be_json(text: &[u8]) -> bool {
-    match text.trim_ascii_start().first() {
-        None => false,
-        Some(first) => !first.is_ascii_graphic() || matches!(first, b'{' | b'['),
     }
 }

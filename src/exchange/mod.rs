@@ -5,6 +5,7 @@
 //! host's, so each method is safe in any order: what was not judged does not go on.
 
 mod answer;
+mod asked;
 mod head;
 mod headers;
 mod known;
@@ -14,7 +15,7 @@ mod request;
 mod settlement;
 mod stand_in;
 
-pub use answer::MAX_ANSWER_BYTES;
+pub use answer::{LONG_LIST_BYTES, MAX_ANSWER_BYTES};
 pub use headers::{HeaderEdit, Headers};
 pub use known::Verified;
 
@@ -22,7 +23,7 @@ use crate::config::{Caller, Gate};
 use crate::policy::{Policy, Reservation};
 use crate::record::Record;
 use answer::Answer;
-use request::Asked;
+use asked::Asked;
 use std::rc::Rc;
 
 /// What the host is to do with the event it reported.
@@ -36,6 +37,8 @@ pub enum Step {
     Reply(Reply),
     /// Let it go on with these bytes instead of its own.
     Replace(Vec<u8>),
+    /// Hold these bytes in its place.
+    Hold(Vec<u8>),
 }
 
 /// What the host is to do with headers.
@@ -43,7 +46,7 @@ pub enum Step {
 pub struct HeaderStep {
     /// First change these.
     pub edits: &'static [HeaderEdit],
-    /// Then do this; never [`Step::Replace`].
+    /// Then do this; never [`Step::Replace`] or [`Step::Hold`].
     pub step: Step,
 }
 
@@ -73,9 +76,10 @@ pub enum Reading {
     Nothing,
     /// Held until its beginning tells: [`Exchange::answer_begins`], then ask again.
     Beginning,
-    /// Chunk by chunk, as it comes: [`Exchange::answer_chunk`].
+    /// Chunk by chunk, as it comes, each with what is held before it: [`Exchange::answer_chunk`].
     Chunks,
-    /// Held until it is whole: [`Exchange::answer_grows`], then [`Exchange::answer_whole`].
+    /// Held until it is whole: [`Exchange::answer_grows`], then [`Exchange::answer_whole`]. Where
+    /// [`Exchange::answer_may_open`], [`Exchange::answer_opens`] may make it chunks on the way.
     Whole,
 }
 

@@ -1,6 +1,7 @@
 //! What of the server's messages may flow to one client: the policy's answers to what [`to_client`] asks, and the notes
 //! for the record.
 
+use crate::config::{Caller, Gate};
 use crate::policy::{Listed, Outcome, Policy, Store};
 use crate::record::bounded;
 use crate::wire::json::Raw;
@@ -13,13 +14,16 @@ use std::fmt::Display;
 pub(super) struct Passage<'p, 's> {
     policy: &'p Policy,
     store: &'s mut dyn Store,
+    keeps_ms: Option<u64>,
     /// What did not pass, and what would not have but for shadow mode.
     pub(super) notes: Vec<String>,
 }
 
 impl<'p, 's> Passage<'p, 's> {
-    pub(super) fn new(policy: &'p Policy, store: &'s mut dyn Store) -> Self {
-        Self { policy, store, notes: Vec::new() }
+    /// For whom `caller` says, under `gate`; `None` where there is no policy to judge by.
+    pub(super) fn new(gate: &'p Gate, caller: Option<&Caller>, store: &'s mut dyn Store) -> Option<Self> {
+        let policy = gate.policy_for(caller?)?;
+        Some(Self { policy, store, keeps_ms: gate.list_ttl_ms(), notes: Vec::new() })
     }
 
     /// What of one message may pass.
@@ -65,6 +69,10 @@ impl Filter for Passage<'_, '_> {
             self.note(goes_on, format!("the server's request {method}, by {}", decision.rule));
         }
         goes_on
+    }
+
+    fn keeps_ms(&self) -> Option<u64> {
+        self.keeps_ms
     }
 }
 

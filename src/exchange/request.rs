@@ -1,5 +1,6 @@
 //! The request's side: headers and body in; forward, hold, or refuse with the right JSON-RPC answer.
 
+use super::asked::Asked;
 use super::head::Head;
 use super::refusal::Refusal;
 use super::stand_in::StandIn;
@@ -12,7 +13,7 @@ use crate::wire::json::{Raw, Reader};
 use crate::wire::jsonrpc::{
     self, HEADER_MISMATCH, INVALID_PARAMS, INVALID_REQUEST, Id, Malformed, PARSE_ERROR, POLICY_DENIED,
 };
-use crate::wire::mcp::{self, Feature, List, Named, Operation};
+use crate::wire::mcp::{self, Feature, Named, Operation};
 use crate::wire::mirror;
 use crate::wire::{media_type, reply};
 use std::rc::Rc;
@@ -21,19 +22,6 @@ use std::rc::Rc;
 const READABLE: HeaderEdit = HeaderEdit::Set("accept-encoding", "identity");
 const NO_TOKEN: HeaderEdit = HeaderEdit::Remove("authorization");
 const NO_COOKIES: HeaderEdit = HeaderEdit::Remove("cookie");
-
-/// What the answer must fit. Until it is known, whatever a POST may get.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Asked {
-    /// The raw id of a request.
-    pub(super) id: Option<String>,
-    /// It was a `tools/list` or its like.
-    pub(super) lists: Option<List>,
-    /// It carried no message: GET, DELETE.
-    pub(super) is_bare: bool,
-    /// What it named was hidden, and another name went in its place.
-    pub(super) stand_in: Option<StandIn>,
-}
 
 impl Exchange {
     /// The request's headers have come; `end_of_stream`: there is no body.

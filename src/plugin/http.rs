@@ -70,11 +70,31 @@ impl Http {
         self.take(BufferType::HttpResponseBody, self.answer_bytes, step)
     }
 
+    fn answer_chunk(&mut self, size: usize, end_of_stream: bool) -> Result<Action, HostError> {
+        let Some(exchange) = &mut self.exchange else { return Ok(Action::Pause) };
+        let chunk = host::buffer(BufferType::HttpResponseBody, size)?;
+        let step = exchange.answer_chunk(&chunk, end_of_stream, &mut SharedData);
+        self.answer_bytes = 0;
+        self.take(BufferType::HttpResponseBody, size, step)
+    }
+
+    fn answer_grows(&mut self, size: usize) -> Result<Action, HostError> {
+        let Some(exchange) = &mut self.exchange else { return Ok(Action::Pause) };
+        let step = if exchange.answer_may_open(size) {
+            let bytes = host::buffer(BufferType::HttpResponseBody, size)?;
+            exchange.answer_opens(&bytes, &mut SharedData)
+        } else {
+            Step::Wait
+        };
+        let step = if step == Step::Wait { exchange.answer_grows(size) } else { step };
+        self.take(BufferType::HttpResponseBody, size, step)
+    }
+
     fn take_headers(&mut self, kind: MapType, step: HeaderStep) -> Result<Action, HostError> {
         host::edit_headers(kind, step.edits)?;
         match step.step {
             // Headers have no bytes to replace.
-            Step::Replace(_) => Err(HostError::IMPOSSIBLE),
+            Step::Replace(_) | Step::Hold(_) => Err(HostError::IMPOSSIBLE),
             step => self.take(BufferType::HttpRequestBody, 0, step),
         }
     }
@@ -86,6 +106,10 @@ impl Http {
             Step::Continue => Ok(Action::Continue),
             Step::Wait => Ok(Action::Pause),
             Step::Replace(bytes) => host::replace_buffer(buffer, visible, &bytes).map(|()| Action::Continue),
+            Step::Hold(bytes) => {
+                self.answer_bytes = bytes.len();
+                host::replace_buffer(buffer, visible, &bytes).map(|()| Action::Pause)
+            }
             Step::Reply(reply) => host::reply(&reply).map(|()| Action::Pause),
         }
     }
@@ -196,21 +220,10 @@ impl HttpContext for Http {
                 self.answer_bytes = size;
                 Ok(Action::Pause)
             }
-            Reading::Chunks => match host::buffer(BufferType::HttpResponseBody, size) {
-                Ok(chunk) => {
-                    let step = exchange.answer_chunk(&chunk, end_of_stream, &mut SharedData);
-                    self.take(BufferType::HttpResponseBody, size, step)
-                }
-                Err(failure) => Err(failure),
-            },
+            Reading::Chunks => self.answer_chunk(size, end_of_stream),
             Reading::Whole => {
                 self.answer_bytes = size;
-                if end_of_stream {
-                    self.answer_whole()
-                } else {
-                    let step = exchange.answer_grows(size);
-                    self.take(BufferType::HttpResponseBody, size, step)
-                }
+                if end_of_stream { self.answer_whole() } else { self.answer_grows(size) }
             }
         };
         self.act(Side::Answer, result)
@@ -223,7 +236,11 @@ impl HttpContext for Http {
         // An event stream's last event passes only with its blank line: here nothing can be added to a body
         // that is not held. Blanks alone, whose kind was never told, go as they are.
         let reading = self.exchange.as_ref().map_or(Reading::Nothing, Exchange::answer_reading);
-        let result = if reading == Reading::Whole { self.answer_whole() } else { Ok(Action::Continue) };
+        let result = match reading {
+            Reading::Whole => self.answer_whole(),
+            Reading::Chunks if self.answer_bytes > 0 => self.answer_chunk(self.answer_bytes, true),
+            Reading::Chunks | Reading::Beginning | Reading::Nothing => Ok(Action::Continue),
+        };
         self.act(Side::Answer, result)
     }
 

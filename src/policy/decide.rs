@@ -220,6 +220,16 @@ impl Policy {
         }
     }
 
+    /// Whether any list may lose something.
+    #[must_use]
+    pub fn cuts_lists(&self) -> bool {
+        let cuts = |section: &Section| {
+            let unlisted = self.hide_unlisted && section.default == Default::Deny;
+            !section.hide.is_empty() || unlisted || section.has_pins
+        };
+        !self.is_shadow && [&self.tools, &self.prompts, &self.resources].into_iter().any(cuts)
+    }
+
     pub(crate) fn hides(&self, feature: Feature, name: &str) -> bool {
         self.section(feature).hides(name)
     }

@@ -6,6 +6,7 @@
 pub mod canonical;
 pub mod json;
 pub mod jsonrpc;
+pub mod list_stream;
 pub mod mcp;
 pub mod media_type;
 pub mod members;

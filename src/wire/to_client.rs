@@ -10,6 +10,7 @@
 use super::json::{self, Kind, Raw, Reader, Text};
 use super::mcp::{Feature, List};
 use super::members::{Members, folds_to};
+use std::borrow::Cow;
 use std::ops::Range;
 
 /// Says what may flow to the client.
@@ -22,6 +23,10 @@ pub trait Filter {
 
     /// Whether the server may make a request of this method.
     fn permits(&mut self, method: &str) -> bool;
+
+    /// How long a client may keep a list, in milliseconds, where what is shown may be another thing to another client
+    /// or tomorrow; `None`: as the server says.
+    fn keeps_ms(&self) -> Option<u64>;
 }
 
 /// What a message turned out to be, and what became of it.
@@ -71,13 +76,13 @@ const DOUBLED: &str = "it has members whose names are equal or differ only in ca
 /// its result asks for what is not permitted.
 pub fn rewrite(message: &[u8], filter: &mut dyn Filter) -> Result<Filtered, Unreadable> {
     let text = std::str::from_utf8(message).map_err(|_| Unreadable { reason: "it is not UTF-8", id: None })?;
-    let mut scan = Scan { filter, filtered: Filtered::default(), cuts: Vec::new() };
+    let mut scan = Scan { filter, filtered: Filtered::default(), edits: Vec::new() };
     let mut reader = Reader::new(text);
     let outcome = scan.messages(&mut reader).and_then(|()| reader.end().map_err(Stop::from));
-    let Scan { mut filtered, cuts, .. } = scan;
+    let Scan { mut filtered, edits, .. } = scan;
     match outcome {
         Ok(()) => {
-            filtered.replaced = (!cuts.is_empty()).then(|| without(message, &cuts));
+            filtered.replaced = (!edits.is_empty()).then(|| edited(message, &edits));
             Ok(filtered)
         }
         Err(Stop::NotJson) => Err(Unreadable { reason: "it is not JSON", id: None }),
@@ -85,12 +90,19 @@ pub fn rewrite(message: &[u8], filter: &mut dyn Filter) -> Result<Filtered, Unre
     }
 }
 
-fn without(message: &[u8], cuts: &[Range<usize>]) -> Vec<u8> {
+/// Bytes that are not passed on, and what stands in their place.
+struct Edit {
+    range: Range<usize>,
+    with: Cow<'static, str>,
+}
+
+fn edited(message: &[u8], edits: &[Edit]) -> Vec<u8> {
     let mut kept = Vec::with_capacity(message.len());
     let mut from = 0;
-    for cut in cuts {
-        kept.extend_from_slice(message.get(from..cut.start).unwrap_or_default());
-        from = cut.end;
+    for Edit { range, with } in edits {
+        kept.extend_from_slice(message.get(from..range.start).unwrap_or_default());
+        kept.extend_from_slice(with.as_bytes());
+        from = range.end;
     }
     kept.extend_from_slice(message.get(from..).unwrap_or_default());
     kept
@@ -99,8 +111,8 @@ fn without(message: &[u8], cuts: &[Range<usize>]) -> Vec<u8> {
 struct Scan<'f> {
     filter: &'f mut dyn Filter,
     filtered: Filtered,
-    /// Ascending byte ranges to leave out.
-    cuts: Vec<Range<usize>>,
+    /// Ascending.
+    edits: Vec<Edit>,
 }
 
 impl Scan<'_> {
@@ -158,6 +170,7 @@ impl Scan<'_> {
     fn result(&mut self, reader: &mut Reader<'_>, ambiguous: &mut Option<&'static str>) -> Result<(), Stop> {
         let mut seen = List::ALL.map(|list| (list, Seen::default()));
         let mut inputs = Seen::default();
+        let (keeps_ms, lists, mut hints) = (self.filter.keeps_ms(), self.filtered.lists.len(), Vec::new());
         reader.object::<Stop>(|reader, name| {
             for (list, seen) in &mut seen {
                 if !seen.note(name, list.member(), ambiguous) {
@@ -175,18 +188,28 @@ impl Scan<'_> {
             {
                 return self.input_requests(reader, ambiguous);
             }
-            skip(reader)
-        })
+            let value = reader.value()?;
+            hints.extend(keeps_ms.and_then(|keeps_ms| corrected(name, value, keeps_ms)));
+            Ok(())
+        })?;
+        if self.filtered.lists.len() > lists {
+            for hint in hints {
+                let place = self.edits.partition_point(|edit| edit.range.start < hint.range.start);
+                self.edits.insert(place, hint);
+            }
+        }
+        Ok(())
     }
 
     fn list(&mut self, list: List, reader: &mut Reader<'_>, ambiguous: &mut Option<&'static str>) -> Result<(), Stop> {
         self.retain(reader, |scan, reader| {
-            let start = reader.position_after_blanks();
-            let Some(name) = name_of(reader, list.name_member())? else {
-                *ambiguous = Some(without_name(list));
-                return Ok(true);
-            };
-            Ok(scan.filter.shows(list.feature(), &name, reader.since(start)))
+            Ok(match element(reader, list, scan.filter)? {
+                Element::Shown(shown) => shown,
+                Element::Ambiguous(reason) => {
+                    *ambiguous = Some(reason);
+                    true
+                }
+            })
         })
     }
 
@@ -241,12 +264,12 @@ impl Scan<'_> {
 
     fn cut(&mut self, range: Range<usize>) {
         // What was cut out of an element goes with it.
-        while self.cuts.last().is_some_and(|last| last.start > range.start) {
-            self.cuts.pop();
+        while self.edits.last().is_some_and(|last| last.range.start > range.start) {
+            self.edits.pop();
         }
-        match self.cuts.last_mut() {
-            Some(last) if last.end == range.start => last.end = range.end,
-            _ => self.cuts.push(range),
+        match self.edits.last_mut() {
+            Some(Edit { range: last, with }) if last.end == range.start && with.is_empty() => last.end = range.end,
+            _ => self.edits.push(Edit { range, with: Cow::Borrowed("") }),
         }
     }
 }
@@ -268,9 +291,23 @@ impl<'a> Request<'a> {
     }
 
     /// The method, of a request. A name that is no text is nobody's method.
-    fn method(&self) -> Option<std::borrow::Cow<'a, str>> {
+    fn method(&self) -> Option<Cow<'a, str>> {
         self.method.filter(|_| self.has_id).and_then(Raw::string).and_then(Text::decode)
     }
+}
+
+/// A cache hint of a list that is not the same for all (MCP 2026-07-28, caching): nobody else may be shown it, and it may
+/// not be kept longer than that.
+fn corrected(name: Text<'_>, value: Raw<'_>, keeps_ms: u64) -> Option<Edit> {
+    let name = name.decode()?;
+    let with = if folds_to(&name, "cacheScope") && !value.string().is_some_and(|scope| scope.is("private")) {
+        Cow::Borrowed("\"private\"")
+    } else if folds_to(&name, "ttlMs") && !value.as_str().parse().is_ok_and(|ttl: u64| ttl <= keeps_ms) {
+        Cow::Owned(keeps_ms.to_string())
+    } else {
+        return None;
+    };
+    Some(Edit { range: value.span(), with })
 }
 
 fn not_a_list(list: List) -> &'static str {
@@ -296,18 +333,35 @@ fn skip(reader: &mut Reader<'_>) -> Result<(), Stop> {
     Ok(())
 }
 
+/// What one element of a list is.
+pub(super) enum Element {
+    /// Whether it may be seen.
+    Shown(bool),
+    /// It has no single name.
+    Ambiguous(&'static str),
+}
+
+/// Reads one element of a list, and judges it.
+pub(super) fn element(reader: &mut Reader<'_>, list: List, filter: &mut dyn Filter) -> Result<Element, json::Error> {
+    let start = reader.position_after_blanks();
+    Ok(match name_of(reader, list.name_member())? {
+        Some(name) => Element::Shown(filter.shows(list.feature(), &name, reader.since(start))),
+        None => Element::Ambiguous(without_name(list)),
+    })
+}
+
 /// The name of what is described here, if exactly one can be read.
-fn name_of(reader: &mut Reader<'_>, member: &str) -> Result<Option<String>, Stop> {
+fn name_of(reader: &mut Reader<'_>, member: &str) -> Result<Option<String>, json::Error> {
     if reader.kind()? != Kind::Object {
-        skip(reader)?;
+        reader.value()?;
         return Ok(None);
     }
     let (mut seen, mut ambiguous, mut name) = (Seen::default(), None, None);
-    reader.object::<Stop>(|reader, found| {
+    reader.object::<json::Error>(|reader, found| {
         let is_name = seen.note(found, member, &mut ambiguous);
         let value = reader.value()?;
         if is_name {
-            name = value.string().and_then(Text::decode).map(std::borrow::Cow::into_owned);
+            name = value.string().and_then(Text::decode).map(Cow::into_owned);
         }
         Ok(())
     })?;

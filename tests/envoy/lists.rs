@@ -125,6 +125,32 @@ fn where_nothing_is_hidden_every_byte_stays() {
     }
 }
 
+/// With Envoy's own bound of 1 MiB on what is held, and some 30 MB to come.
+#[test]
+fn fifty_thousand_tools_flow_through_little_memory() {
+    let Some(parts) = Parts::gateway() else { return };
+    let name = "lists-flow";
+    let policy = json!({ "version": "1", "default": "allow", "hide": ["admin_*"] });
+    let setup = Setup::new(&policy)
+        .edit("per_connection_buffer_limit_bytes: 17825792", "per_connection_buffer_limit_bytes: 1048576");
+    let upstream = Upstream::start(|request| match request.header("x-wanted").as_str() {
+        "event" => Answer::events(events(&answer(0..15_000)), 64 << 10),
+        _ => Answer::json(answer(0..50_000)),
+    });
+    let envoy = Envoy::start(&parts, name, &setup.render(name, upstream.address));
+    let mut connection = envoy.connect();
+    connection.exchange(&Request::post(mcp::call("1", "warm")));
+    let (response, grown) = envoy.memory_of(|| connection.exchange(&Request::post(mcp::list("7"))));
+    assert_same(&response.body, &answer((0..50_000).filter(|number| !is_hidden(*number))));
+    eprintln!("{} bytes flowed, Envoy's memory grew by {grown} KiB", response.body.len());
+    assert!(grown < 8 << 10, "{grown} KiB");
+    // The measure sees what is held: an event is, until it is whole.
+    let event = Request::post(mcp::list("7")).with("x-wanted", "event");
+    let (_, grown) = envoy.memory_of(|| connection.exchange(&event));
+    assert!(grown > 8 << 10, "{grown} KiB");
+    assert_eq!(envoy.traps(), 0);
+}
+
 #[test]
 fn with_trailers_after_it() {
     let Some(parts) = Parts::gateway() else { return };

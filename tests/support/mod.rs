@@ -71,7 +71,7 @@ impl<'s> Driver<'s> {
         let end = chunks.is_empty() && !trailers;
         match self.exchange.request_headers(headers, end, self.now).step {
             Step::Reply(reply) => return Fate::Replied(reply),
-            Step::Replace(_) => panic!("headers are not replaced"),
+            Step::Replace(_) | Step::Hold(_) => panic!("headers are not replaced"),
             Step::Continue | Step::Wait => {}
         }
         let mut body = Vec::new();
@@ -91,7 +91,7 @@ impl<'s> Driver<'s> {
             Step::Reply(reply) => Fate::Replied(reply),
             Step::Continue => Fate::Forwarded(body),
             Step::Replace(body) => Fate::Forwarded(body),
-            Step::Wait => panic!("a whole request is not held"),
+            Step::Wait | Step::Hold(_) => panic!("a whole request is not held"),
         }
     }
 
@@ -123,6 +123,8 @@ impl<'s> Driver<'s> {
                 }
             }
             let chunk = if begun.is_empty() { chunk.to_vec() } else { std::mem::take(&mut begun) };
+            let is_flowing = self.exchange.answer_reading() == Reading::Chunks;
+            let chunk = if is_flowing { [std::mem::take(&mut held), chunk].concat() } else { chunk };
             let chunk = &chunk.as_slice();
             let step = match self.exchange.answer_reading() {
                 Reading::Nothing => Step::Continue,
@@ -130,10 +132,11 @@ impl<'s> Driver<'s> {
                 Reading::Chunks => self.exchange.answer_chunk(chunk, end, self.store),
                 Reading::Whole => {
                     held.extend_from_slice(chunk);
-                    if end {
-                        self.exchange.answer_whole(&held, self.store)
-                    } else {
-                        self.exchange.answer_grows(held.len())
+                    let opens = !end && self.exchange.answer_may_open(held.len());
+                    match if opens { self.exchange.answer_opens(&held, self.store) } else { Step::Wait } {
+                        Step::Wait if end => self.exchange.answer_whole(&held, self.store),
+                        Step::Wait => self.exchange.answer_grows(held.len()),
+                        step => step,
                     }
                 }
             };
@@ -145,6 +148,7 @@ impl<'s> Driver<'s> {
                     out.extend(bytes);
                 }
                 Step::Wait => held = visible,
+                Step::Hold(bytes) => held = bytes,
                 Step::Reply(_) => panic!("too late for a reply"),
             }
         }

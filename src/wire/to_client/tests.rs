@@ -20,6 +20,10 @@ impl<S: Fn(Feature, &str) -> bool, P: Fn(&str) -> bool> Filter for By<S, P> {
     fn permits(&mut self, method: &str) -> bool {
         self.permits.as_ref().is_none_or(|permits| permits(method))
     }
+
+    fn keeps_ms(&self) -> Option<u64> {
+        None
+    }
 }
 
 fn showing<S: Fn(Feature, &str) -> bool>(shows: S) -> By<S, fn(&str) -> bool> {

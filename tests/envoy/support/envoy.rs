@@ -95,6 +95,14 @@ impl Envoy {
         self.process.cpu_nanoseconds()
     }
 
+    /// The most memory, in KiB, that `work` takes beside what is there before.
+    pub(crate) fn memory_of<T>(&self, work: impl FnOnce() -> T) -> (T, u64) {
+        self.process.forget_peak_memory();
+        let before = self.process.peak_memory_kib();
+        let done = work();
+        (done, self.process.peak_memory_kib() - before)
+    }
+
     /// Its own log so far.
     pub(crate) fn log(&self) -> String {
         self.process.log()

@@ -47,6 +47,18 @@ impl Process {
         status.unwrap_or_else(|| panic!("{}: still runs after {:?}", self.name, wait::DEADLINE))
     }
 
+    /// Forgets how much memory it ever had (proc(5), `clear_refs`).
+    pub(crate) fn forget_peak_memory(&self) {
+        fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5").expect("a running process");
+    }
+
+    /// The most resident memory that it has had at a time (`VmHWM`).
+    pub(crate) fn peak_memory_kib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("a running process");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("VmHWM");
+        peak.trim().trim_end_matches(" kB").parse().expect("kB")
+    }
+
     /// CPU time that its threads have taken, by the scheduler's own count (`/proc/PID/task/*/schedstat`).
     #[allow(dead_code, reason = "for the benchmark, which shares these modules")]
     pub(crate) fn cpu_nanoseconds(&self) -> u64 {

@@ -1,0 +1,269 @@
+//! Filters a long list as it flows: the JSON of a `tools/list` answer and its like, element by element, with no more of
+//! it in memory than one element and what stands around the list.
+//!
+//! What stands around it is read by [`rewrite`], as an answer with an empty list: before its first byte passes, and
+//! again when it is whole. What then turns out to be unreadable ends the answer where it is, so that no client can take
+//! it for whole.
+
+use super::json::{self, Kind, Reader, Text};
+use super::mcp::List;
+use super::to_client::{Element, Filter, Unreadable, element, rewrite};
+
+/// The largest element of a list that is filtered as it flows, and the most that may stand around the list, in bytes.
+pub const MAX_ELEMENT_BYTES: usize = 4 << 20;
+const TOO_LARGE: &str = "a part of it is too large to be read";
+/// What closes an answer right after its list has begun.
+const CLOSING: &[u8] = b"]}}";
+
+/// A list that has begun and not ended.
+#[derive(Debug)]
+pub struct ListStream {
+    list: List,
+    /// What came before the list, with its bracket.
+    head: Vec<u8>,
+    /// The bytes of that which passed.
+    passed: usize,
+    /// What came and was not read yet.
+    pending: Vec<u8>,
+    /// How much must be pending before reading on is worth it.
+    wanted: usize,
+    has_kept: bool,
+    /// An element has been read.
+    has_any: bool,
+    part: Part,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Elements,
+    /// After the list's bracket.
+    Tail,
+    /// Nothing more passes.
+    Broken,
+}
+
+/// What became of the bytes that came.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Flow {
+    /// The bytes that pass.
+    pub out: Vec<u8>,
+    /// Why nothing more passes, once.
+    pub broken: Option<&'static str>,
+}
+
+/// Why the search for a list ended.
+enum Stop {
+    Found(List, usize),
+    Other,
+}
+
+impl From<json::Error> for Stop {
+    fn from(_: json::Error) -> Self {
+        Self::Other
+    }
+}
+
+impl ListStream {
+    /// Begins with the first bytes of an answer, if a list has begun in them; else the answer must be read as a whole.
+    /// The bytes are taken in, as if [`Self::push`]ed.
+    ///
+    /// # Errors
+    /// When what came before the list cannot be read with certainty.
+    pub fn open(bytes: &[u8], filter: &mut dyn Filter) -> Result<Option<(Self, Flow)>, Unreadable> {
+        // What is cut off in the middle of a character has no list that begins there.
+        let text = match std::str::from_utf8(bytes) {
+            Ok(text) => text,
+            Err(error) => {
+                bytes.get(..error.valid_up_to()).and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or("")
+            }
+        };
+        let Some((list, start)) = begins(text) else { return Ok(None) };
+        let (head, rest) = bytes.split_at_checked(start).unwrap_or((bytes, &[]));
+        let skeleton = [head, CLOSING].concat();
+        let out = rewrite(&skeleton, filter)?.replaced.unwrap_or(skeleton);
+        let out = out.get(..out.len().saturating_sub(CLOSING.len())).unwrap_or_default().to_vec();
+        let (head, passed) = (head.to_vec(), out.len());
+        let mut stream = Self {
+            list,
+            head,
+            passed,
+            pending: Vec::new(),
+            wanted: 0,
+            has_kept: false,
+            has_any: false,
+            part: Part::Elements,
+        };
+        let flow = stream.push(rest, filter);
+        Ok(Some((stream, Flow { out: [out, flow.out].concat(), ..flow })))
+    }
+
+    /// The next bytes have come.
+    pub fn push(&mut self, bytes: &[u8], filter: &mut dyn Filter) -> Flow {
+        let mut flow = Flow::default();
+        if self.part == Part::Broken {
+            return flow;
+        }
+        self.pending.extend_from_slice(bytes);
+        if self.part == Part::Elements && self.pending.len() >= self.wanted {
+            self.elements(filter, &mut flow);
+        }
+        if self.part != Part::Broken && self.pending.len() > MAX_ELEMENT_BYTES {
+            self.breaks(TOO_LARGE, &mut flow);
+        }
+        flow
+    }
+
+    /// Whether only what stands after the list is still to come; that passes when it is whole.
+    #[must_use]
+    pub fn is_ending(&self) -> bool {
+        self.part == Part::Tail
+    }
+
+    /// The answer is whole.
+    pub fn finish(&mut self, filter: &mut dyn Filter) -> Flow {
+        let mut flow = Flow::default();
+        if self.part == Part::Elements {
+            self.elements(filter, &mut flow);
+        }
+        match self.part {
+            Part::Broken => {}
+            Part::Elements => self.breaks("it is not JSON", &mut flow),
+            Part::Tail => {
+                let skeleton = [self.head.as_slice(), b"]", &self.pending].concat();
+                match rewrite(&skeleton, filter) {
+                    Ok(filtered) if !filtered.is_refused => {
+                        let whole = filtered.replaced.unwrap_or(skeleton);
+                        flow.out.extend_from_slice(whole.get(self.passed..).unwrap_or_default());
+                        self.part = Part::Broken;
+                    }
+                    Ok(_) => self.breaks("it is a request that is not permitted by policy", &mut flow),
+                    Err(unreadable) => self.breaks(unreadable.reason, &mut flow),
+                }
+            }
+        }
+        flow
+    }
+
+    fn breaks(&mut self, reason: &'static str, flow: &mut Flow) {
+        self.part = Part::Broken;
+        self.pending = Vec::new();
+        flow.broken = Some(reason);
+    }
+
+    /// Passes every element that is whole.
+    fn elements(&mut self, filter: &mut dyn Filter, flow: &mut Flow) {
+        let pending = std::mem::take(&mut self.pending);
+        let (text, is_utf8) = match std::str::from_utf8(&pending) {
+            Ok(text) => (text, true),
+            Err(error) => {
+                let valid = pending.get(..error.valid_up_to()).unwrap_or_default();
+                (std::str::from_utf8(valid).unwrap_or_default(), error.error_len().is_none())
+            }
+        };
+        let mut rest = text;
+        while let Some(slot) = next_slot(rest, self.list, self.has_any, filter) {
+            match slot {
+                Slot::Unreadable(reason) => return self.breaks(reason, flow),
+                Slot::Element { length, keeps, is_last } => {
+                    if length > MAX_ELEMENT_BYTES {
+                        return self.breaks(TOO_LARGE, flow);
+                    }
+                    let (slot, after) = rest.split_at_checked(length).unwrap_or((rest, ""));
+                    if keeps {
+                        if self.has_kept {
+                            flow.out.push(b',');
+                        }
+                        flow.out.extend_from_slice(slot.as_bytes());
+                        self.has_kept = true;
+                    }
+                    self.has_any = true;
+                    rest = after.get(1..).unwrap_or_default();
+                    if is_last {
+                        self.part = Part::Tail;
+                        break;
+                    }
+                }
+            }
+        }
+        if !is_utf8 && self.part == Part::Elements {
+            return self.breaks("it is not UTF-8", flow);
+        }
+        let read = text.len() - rest.len();
+        self.pending = pending.get(read..).unwrap_or_default().to_vec();
+        // An element that comes in many pieces is not read anew for each of them.
+        self.wanted = self.pending.len().saturating_mul(2);
+    }
+}
+
+/// What stands before the next comma or bracket of a list.
+enum Slot {
+    Element { length: usize, keeps: bool, is_last: bool },
+    Unreadable(&'static str),
+}
+
+/// `None` when it is not whole.
+fn next_slot(text: &str, list: List, has_any: bool, filter: &mut dyn Filter) -> Option<Slot> {
+    let mut reader = Reader::new(text);
+    let start = reader.position_after_blanks();
+    let keeps = if text.get(start..).is_some_and(|rest| rest.starts_with(']')) {
+        // A list without elements; after a comma one must follow.
+        if has_any {
+            return Some(Slot::Unreadable("it is not JSON"));
+        }
+        true
+    } else {
+        match element(&mut reader, list, filter) {
+            Ok(Element::Shown(keeps)) => keeps,
+            Ok(Element::Ambiguous(reason)) => return next_byte(&mut reader, text).map(|_| Slot::Unreadable(reason)),
+            Err(json::Error::Truncated(_)) => return None,
+            Err(_) => return Some(Slot::Unreadable("it is not JSON")),
+        }
+    };
+    let (length, next) = next_byte(&mut reader, text)?;
+    match next {
+        b',' => Some(Slot::Element { length, keeps, is_last: false }),
+        b']' => Some(Slot::Element { length, keeps, is_last: true }),
+        _ => Some(Slot::Unreadable("it is not JSON")),
+    }
+}
+
+/// The byte after blanks, and its place.
+fn next_byte(reader: &mut Reader<'_>, text: &str) -> Option<(usize, u8)> {
+    let at = reader.position_after_blanks();
+    Some((at, *text.as_bytes().get(at)?))
+}
+
+/// The list of the result of the one message that begins in `text`, and the place of its first element.
+fn begins(text: &str) -> Option<(List, usize)> {
+    let mut reader = Reader::new(text);
+    if reader.kind().ok()? != Kind::Object {
+        return None;
+    }
+    let outcome = reader.object::<Stop>(|reader, name| {
+        if name.is("result") && reader.kind()? == Kind::Object {
+            return reader.object::<Stop>(|reader, name| match list_of(name) {
+                Some(list) if reader.kind()? == Kind::Array => {
+                    Err(Stop::Found(list, reader.position_after_blanks() + 1))
+                }
+                _ => skip(reader),
+            });
+        }
+        skip(reader)
+    });
+    match outcome {
+        Err(Stop::Found(list, start)) => Some((list, start)),
+        Ok(()) | Err(Stop::Other) => None,
+    }
+}
+
+fn skip(reader: &mut Reader<'_>) -> Result<(), Stop> {
+    reader.value()?;
+    Ok(())
+}
+
+fn list_of(name: Text<'_>) -> Option<List> {
+    List::ALL.into_iter().find(|list| name.is(list.member()))
+}
+
+#[cfg(test)]
+mod tests;
