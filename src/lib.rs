@@ -16,6 +16,7 @@
 //! proxy-wasm), and for `wasm32-unknown-unknown`.
 
 pub mod cases;
+mod claims;
 pub mod config;
 pub mod exchange;
 mod plugin;

@@ -8,6 +8,7 @@ pub mod jsonrpc;
 pub mod mcp;
 pub mod media_type;
 pub mod members;
+pub(crate) mod pairs;
 pub mod reply;
 pub mod sse;
 pub mod to_client;
