@@ -5,14 +5,14 @@
 
 mod support;
 
-use mcp_policy::cases::{Case, CaseFile, Upstream};
+use mcp_policy::cases::CaseFile;
 use mcp_policy::config::Gate;
 use mcp_policy::policy::{MemoryStore, Outcome, Policy};
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use std::rc::Rc;
-use support::{Driver, Fate, gate, store};
+use support::{Driver, Fate, case, gate, store};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -53,54 +53,44 @@ fn no_policy_is_missing_here() {
     assert_eq!(names, POLICIES.map(|(name, ..)| format!("{name}.json")));
 }
 
-/// The same calls as bytes on the wire: refused with the same words, or forwarded untouched.
+/// The same calls as bytes on the wire: refused with the same words, or forwarded untouched. Every case of every policy,
+/// with its callers, its headers and claims, and the server's answers.
 #[test]
 fn the_wire_says_what_the_engine_decides() {
     for (name, document, cases) in POLICIES {
-        let gate = gate(document);
-        for case in CaseFile::parse(cases).unwrap().cases {
-            let Case::Call(case) = case else { continue };
-            // A bare policy knows one grant only, and nobody answers here.
-            let calls = || case.after.iter().chain([&case.call]);
-            if calls().any(|call| call.grant != "anonymous" || call.upstream != Upstream::Success) {
-                continue;
-            }
-            let mut store = store();
-            let mut last = None;
-            for call in case.after.iter().chain([&case.call]) {
-                let body = support::message(call);
-                let mut lines = support::POST.to_vec();
-                lines.extend(call.session.as_deref().map(|session| ("mcp-session-id", session)));
+        let cases = case::call_cases(CaseFile::parse(cases).unwrap());
+        let gate = case::gate(document, &cases);
+        for case in cases {
+            let (mut store, mut last) = (store(), None);
+            for call in case::calls(&case) {
                 for _ in 0..call.times {
-                    let mut driver = Driver::new(&gate, &mut store, call.at.millis());
-                    let fate = driver.request(&support::headers(&lines), &[body.as_bytes()], false);
-                    last = Some((fate, driver.exchange.record().unwrap().clone(), body.clone()));
+                    last = Some(case::make(call, &gate, &mut store));
                 }
             }
+            let name = format!("{name}: {}", case.name);
             let (fate, record, body) = last.unwrap();
-            assert_eq!(
-                (record.outcome, record.rule.as_str()),
-                (case.expect, case.rule.as_deref().unwrap_or(&record.rule)),
-                "{name}: {}",
-                case.name
-            );
+            let expected = (case.expect, case.rule.as_ref().unwrap_or(&record.rule), &case.call.grant);
+            assert_eq!((record.outcome, &record.rule, &record.grant), expected, "{name}");
+            if let Some(message) = &case.message {
+                assert_eq!(&record.message, message, "{name}");
+            }
             match (fate, case.expect) {
                 (Fate::Forwarded(sent), Outcome::Allowed | Outcome::ShadowDenied) => {
-                    assert_eq!(sent, body.into_bytes())
+                    assert_eq!(sent, body.into_bytes(), "{name}");
                 }
                 (Fate::Replied(reply), Outcome::Denied | Outcome::ApprovalRequired) => {
                     let answer: Value = serde_json::from_slice(&reply.body).unwrap();
                     if record.rule == "(malformed)" {
-                        assert_eq!(answer["error"]["message"], record.message.as_str(), "{name}: {}", case.name);
+                        assert_eq!(answer["error"]["message"], record.message.as_str(), "{name}");
                         continue;
                     }
                     let is_call = case.call.method() == "tools/call";
                     let text =
                         if is_call { &answer["result"]["content"][0]["text"] } else { &answer["error"]["message"] };
-                    assert_eq!(text, &format!("[POLICY DENIED] {}", record.message), "{name}: {}", case.name);
-                    assert_eq!(answer["error"]["code"], if is_call { Value::Null } else { 403.into() });
+                    assert_eq!(text, &format!("[POLICY DENIED] {}", record.message), "{name}");
+                    assert_eq!(answer["error"]["code"], if is_call { Value::Null } else { 403.into() }, "{name}");
                 }
-                (fate, _) => panic!("{name}: {}: {fate:?}", case.name),
+                (fate, _) => panic!("{name}: {fate:?}"),
             }
         }
     }
