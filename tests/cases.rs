@@ -54,11 +54,13 @@ fn no_policy_is_missing_here() {
 }
 
 /// The same calls as bytes on the wire: refused with the same words, or forwarded untouched. Every case of every policy,
-/// with its callers, its headers and claims, and the server's answers.
+/// within it or beside it, with its callers, its headers and claims, and the server's answers.
 #[test]
 fn the_wire_says_what_the_engine_decides() {
     for (name, document, cases) in POLICIES {
-        let cases = case::call_cases(CaseFile::parse(cases).unwrap());
+        let mut cases = CaseFile::parse(cases).unwrap().cases;
+        cases.extend(Policy::load(name, document).unwrap().take_tests());
+        let cases = case::call_cases(cases);
         let gate = case::gate(document, &cases);
         for case in cases {
             let (mut store, mut last) = (store(), None);

@@ -2,7 +2,7 @@
 //! their callers, and the answers of the server.
 
 use super::{Driver, Fate, Proxy, headers, message};
-use mcp_policy::cases::{Call, CallCase, Case, CaseFile, Upstream};
+use mcp_policy::cases::{Call, CallCase, Case, Upstream};
 use mcp_policy::config::Gate;
 use mcp_policy::policy::{MemoryStore, Principal};
 use mcp_policy::record::Record;
@@ -13,10 +13,10 @@ use std::rc::Rc;
 /// Tells the test's callers apart.
 const GRANT: &str = "x-grant-of-the-case";
 
-/// The cases of a file that are about calls.
-pub fn call_cases(file: CaseFile) -> Vec<CallCase> {
+/// Those that are about calls.
+pub fn call_cases(cases: Vec<Case>) -> Vec<CallCase> {
     let call = |case| if let Case::Call(case) = case { Some(case) } else { None };
-    file.cases.into_iter().filter_map(call).collect()
+    cases.into_iter().filter_map(call).collect()
 }
 
 /// The calls of a case, in order; each is made as often as it says.
