@@ -23,7 +23,7 @@ const FEATURES: [(&str, Feature); 3] =
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Case {
     /// What becomes of a call.
-    Call(CallCase),
+    Call(Box<CallCase>),
     /// What of a list is seen.
     List(ListCase),
 }
@@ -148,7 +148,7 @@ impl Case {
             let visible = read_names(&mut fields, "visible", of, problems);
             Some(Self::List(ListCase { name, list, of, visible }))
         } else {
-            CallCase::read(name, &mut fields, problems).map(Self::Call)
+            CallCase::read(name, &mut fields, problems).map(|case| Self::Call(Box::new(case)))
         };
         fields.finish(problems);
         case

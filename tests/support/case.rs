@@ -15,7 +15,7 @@ const GRANT: &str = "x-grant-of-the-case";
 
 /// Those that are about calls.
 pub fn call_cases(cases: Vec<Case>) -> Vec<CallCase> {
-    let call = |case| if let Case::Call(case) = case { Some(case) } else { None };
+    let call = |case| if let Case::Call(case) = case { Some(*case) } else { None };
     cases.into_iter().filter_map(call).collect()
 }
 
