@@ -44,22 +44,29 @@ pub(crate) fn find(payload: &Value, path: &[String]) -> Result<Option<Claim>, Un
     write(value).ok_or(Unclear).and_then(|bytes| read(&bytes)).map(Some)
 }
 
-/// The bytes of a value; `None` for those that Envoy fails to write. Recursion is bounded by the reader's depth.
+/// The bytes of a value; `None` for those that have no reading, because Envoy fails to write them or because a list or an
+/// object stands in another.
 fn write(value: &Value) -> Option<Vec<u8>> {
     match value {
-        Value::Null => None,
-        Value::Bool(truth) => Some(vec![u8::from(*truth)]),
-        Value::Number(digits) => digits.parse().ok().map(|number: f64| number.to_le_bytes().to_vec()),
-        Value::String(text) => Some(text.clone().into_bytes()),
         Value::Array(elements) => {
-            let pairs: Option<Vec<_>> = elements.iter().map(|element| Some((write(element)?, Vec::new()))).collect();
+            let pairs: Option<Vec<_>> = elements.iter().map(|element| Some((scalar(element)?, Vec::new()))).collect();
             pairs.map(|pairs| pairs::encode(&pairs))
         }
         Value::Object(members) => {
-            let pair = |(name, value): &(String, Value)| Some((name.clone().into_bytes(), write(value)?));
+            let pair = |(name, value): &(String, Value)| Some((name.clone().into_bytes(), scalar(value)?));
             let pairs: Option<Vec<_>> = members.iter().map(pair).collect();
             pairs.map(|pairs| pairs::encode(&pairs))
         }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => scalar(value),
+    }
+}
+
+fn scalar(value: &Value) -> Option<Vec<u8>> {
+    match value {
+        Value::Bool(truth) => Some(vec![u8::from(*truth)]),
+        Value::Number(digits) => digits.parse().ok().map(|number: f64| number.to_le_bytes().to_vec()),
+        Value::String(text) => Some(text.clone().into_bytes()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
     }
 }
 
