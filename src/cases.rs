@@ -1,12 +1,15 @@
 //! Runs cases: a policy's expectations as data, by `mcp-policy test`, by `cargo test`, in wasm, and by the
 //! plugin before it puts a policy in force.
 
+mod facts;
+
 use crate::policy::survey::Costs;
-use crate::policy::{Decision, Fields, Listed, MemoryStore, NoFacts, Pointer, Policy, Principal, Problems, Query};
+use crate::policy::{Decision, Fields, Listed, MemoryStore, Pointer, Policy, Principal, Problems, Query};
 use crate::policy::{Store, Target, Trace, Untraced, Verdict, rule};
 use crate::wire::json::Reader;
-use crate::wire::mcp::{Feature, takes_arguments};
+use crate::wire::mcp::{Feature, check_meta, takes_arguments};
 use crate::wire::value::Value;
+use facts::Stated;
 use std::collections::BTreeSet;
 
 pub use crate::policy::Upstream;
@@ -174,10 +177,8 @@ impl Case {
         match self {
             Self::Call(case) => {
                 let listed = of_list(&case.listed, Feature::Tool, &mut work);
-                case.after.iter().chain([&case.call]).fold(listed, |sum: u64, call| {
-                    let size = call.method().len() + call.arguments.as_ref().map_or(0, String::len);
-                    sum.saturating_add(work(call.times, call.target(), size))
-                })
+                let calls = case.after.iter().chain([&case.call]);
+                calls.fold(listed, |sum: u64, call| sum.saturating_add(work(call.times, call.target(), call.size())))
             }
             Self::List(case) => of_list(&case.list, case.of, &mut work),
         }
@@ -185,18 +186,32 @@ impl Case {
 }
 
 impl Call {
+    /// In bytes, about: what its rules may have to look through.
+    fn size(&self) -> usize {
+        let raw = [&self.arguments, &self.meta].into_iter().flatten().map(String::len);
+        let headers = self.headers.iter().map(|(name, value)| name.len() + value.len());
+        let claims = self.claims.iter().map(|claims| claims.compact().len());
+        self.method().len() + raw.chain(headers).chain(claims).sum::<usize>()
+    }
+
     /// Makes the call once: judges it, and gives back what it spent if the server's answer says so.
     pub fn make<'p>(&self, policy: &'p Policy, store: &mut dyn Store, trace: &mut dyn Trace) -> Decision<'p> {
         let principal = Principal { grant: self.grant.clone(), session: self.session.clone() };
+        let raw = |text| Reader::new(text).value().ok();
+        let meta = self.meta.as_deref().and_then(raw);
+        if let Some(Err(reason)) = meta.map(check_meta) {
+            trace.step(rule::MALFORMED, Verdict::Decided);
+            return Decision::malformed(format!("Invalid Request: {reason}"));
+        }
         let arguments = self.arguments.as_deref().filter(|_| takes_arguments(self.method()));
         let query = Query {
             principal: &principal,
             method: self.method(),
             target: self.target(),
-            arguments: arguments.and_then(|text| Reader::new(text).value().ok()),
-            meta: None,
+            arguments: arguments.and_then(raw),
+            meta,
             now: self.at,
-            facts: &NoFacts,
+            facts: &Stated(self),
         };
         let mut decision = policy.explain(&query, store, trace);
         if decision.outcome.goes_on() && self.upstream.refunds() {

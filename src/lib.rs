@@ -5,7 +5,8 @@
 //! what to do is a value ([`exchange::Step`]), and only a host does it.
 //!
 //! ```text
-//! wire  ←  policy  ←  cases, config, exchange  ←  plugin | command line | browser   (record sits beside exchange)
+//! wire  ←  policy  ←  claims  ←  cases, config, exchange  ←  plugin | command line | browser
+//!                                         (record sits beside exchange)
 //! ```
 //!
 //! Arrows are imports and never turn back; `policy` takes of `wire` only its readers of JSON and the words of
@@ -16,6 +17,7 @@
 //! proxy-wasm), and for `wasm32-unknown-unknown`.
 
 pub mod cases;
+mod claims;
 pub mod config;
 pub mod exchange;
 mod plugin;

@@ -5,7 +5,7 @@
 
 mod support;
 
-use mcp_policy::cases::{Case, CaseFile, Element, Upstream};
+use mcp_policy::cases::{Case, CaseFile, Element};
 use mcp_policy::config::Gate;
 use mcp_policy::policy::{MemoryStore, Outcome, Policy};
 use mcp_policy::wire::mcp::Feature;
@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use std::rc::Rc;
-use support::{Driver, Fate, gate, store};
+use support::{Driver, Fate, case, gate, store};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -25,10 +25,11 @@ macro_rules! policies {
 }
 
 /// Name, document and cases; the browser's target has no files to look into.
-const POLICIES: [(&str, &str, &str); 24] = policies!(
+const POLICIES: [(&str, &str, &str); 25] = policies!(
     "conditions" "deploy-with-reason" "fluentcrm" "grammar" "hide-all-but-five" "iterable" "limits" "no-scripts"
-    "no-secret-paths" "office-hours" "one-budget" "only-select" "own-domain-mail" "pinned-tool" "read-only-agent" "record-range"
-    "reference-server" "refund-approval" "refunds" "sections" "session-rate" "spend-cap" "tool-bursts" "trying-a-rule"
+    "no-secret-paths" "office-hours" "one-budget" "only-select" "own-domain-mail" "pinned-tool" "read-only-agent"
+    "record-range" "reference-server" "refund-approval" "refunds" "sections" "session-rate" "spend-cap" "team-claim"
+    "tool-bursts" "trying-a-rule"
 );
 
 #[test]
@@ -54,55 +55,49 @@ fn no_policy_is_missing_here() {
     assert_eq!(names, POLICIES.map(|(name, ..)| format!("{name}.json")));
 }
 
-/// The same calls as bytes on the wire: refused with the same words, or forwarded untouched.
+/// The same calls as bytes on the wire: refused with the same words, or forwarded untouched. Every case of every policy,
+/// within it or beside it, with its callers, its headers and claims, and the server's answers.
 #[test]
 fn the_wire_says_what_the_engine_decides() {
     for (name, document, cases) in POLICIES {
-        let gate = gate(document);
-        for case in CaseFile::parse(cases).unwrap().cases {
-            let Case::Call(case) = case else { continue };
-            // A bare policy knows one grant only, and nobody answers here.
-            let calls = || case.after.iter().chain([&case.call]);
-            if calls().any(|call| call.grant != "anonymous" || call.upstream != Upstream::Success) {
-                continue;
+        let mut cases = CaseFile::parse(cases).unwrap().cases;
+        cases.extend(Policy::load(name, document).unwrap().take_tests());
+        let cases = case::call_cases(cases);
+        let gate = case::gate(document, &cases);
+        for case in cases {
+            let (mut store, mut last) = (store(), None);
+            if !case.listed.is_empty() {
+                drop(listed(&gate, &mut store, Feature::Tool, &case.listed));
             }
-            let mut store = store();
-            drop(listed(&gate, &mut store, Feature::Tool, &case.listed));
-            let mut last = None;
-            for call in case.after.iter().chain([&case.call]) {
-                let body = support::message(call);
-                let mut lines = support::POST.to_vec();
-                lines.extend(call.session.as_deref().map(|session| ("mcp-session-id", session)));
+            for call in case::calls(&case) {
                 for _ in 0..call.times {
-                    let mut driver = Driver::new(&gate, &mut store, call.at.millis());
-                    let fate = driver.request(&support::headers(&lines), &[body.as_bytes()], false);
-                    last = Some((fate, driver.exchange.record().unwrap().clone(), body.clone()));
+                    last = Some(case::make(call, &gate, &mut store));
                 }
             }
+            let name = format!("{name}: {}", case.name);
             let (fate, record, body) = last.unwrap();
-            assert_eq!(
-                (record.outcome, record.rule.as_str()),
-                (case.expect, case.rule.as_deref().unwrap_or(&record.rule)),
-                "{name}: {}",
-                case.name
-            );
+            let expected = (case.expect, case.rule.as_ref().unwrap_or(&record.rule), &case.call.grant);
+            assert_eq!((record.outcome, &record.rule, &record.grant), expected, "{name}");
+            if let Some(message) = &case.message {
+                assert_eq!(&record.message, message, "{name}");
+            }
             match (fate, case.expect) {
                 (Fate::Forwarded(sent), Outcome::Allowed | Outcome::ShadowDenied) => {
-                    assert_eq!(sent, body.into_bytes())
+                    assert_eq!(sent, body.into_bytes(), "{name}");
                 }
                 (Fate::Replied(reply), Outcome::Denied | Outcome::ApprovalRequired) => {
                     let answer: Value = serde_json::from_slice(&reply.body).unwrap();
                     if record.rule == "(malformed)" {
-                        assert_eq!(answer["error"]["message"], record.message.as_str(), "{name}: {}", case.name);
+                        assert_eq!(answer["error"]["message"], record.message.as_str(), "{name}");
                         continue;
                     }
                     let is_call = case.call.method() == "tools/call";
                     let text =
                         if is_call { &answer["result"]["content"][0]["text"] } else { &answer["error"]["message"] };
-                    assert_eq!(text, &format!("[POLICY DENIED] {}", record.message), "{name}: {}", case.name);
-                    assert_eq!(answer["error"]["code"], if is_call { Value::Null } else { 403.into() });
+                    assert_eq!(text, &format!("[POLICY DENIED] {}", record.message), "{name}");
+                    assert_eq!(answer["error"]["code"], if is_call { Value::Null } else { 403.into() }, "{name}");
                 }
-                (fate, _) => panic!("{name}: {}: {fate:?}", case.name),
+                (fate, _) => panic!("{name}: {fate:?}"),
             }
         }
     }

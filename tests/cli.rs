@@ -211,6 +211,40 @@ fn decide_answers_each_call_and_names_each_line_that_is_none() {
 }
 
 #[test]
+fn decide_judges_what_stands_around_a_call_as_it_is_written() {
+    let text = r#"{"version":"1","default":"allow","all_tools":{"deny_if":[{"path":"meta.n","op":"eq","value":9007199254740993}]},
+        "tools":{"h":{"require":[{"path":"header.x-team","op":"eq","value":"a"}]},
+        "j":{"require":[{"path":"jwt.n","op":"eq","value":9007199254740992}]}}}"#;
+    let policy = write("around.json", text);
+    let doubled = "Invalid Request: `_meta` has two members whose names are equal or differ only in case";
+    for (line, expected) in [
+        (r#"{"tool":"a","meta":{"n":9007199254740992}}"#, "allowed,,"),
+        (r#"{"tool":"a","meta":{"n":9007199254740993.0}}"#, "denied,/all_tools/deny_if/meta.n-eq,"),
+        (r#"{"tool":"a","meta":{"x":1,"x":1}}"#, &format!("denied,(malformed),{doubled}")),
+        (r#"{"method":"ping","meta":{"x":1,"X":1}}"#, &format!("denied,(malformed),{doubled}")),
+        (r#"{"tool":"a","meta":null}"#, "allowed,,"),
+        (r#"{"tool":"h","headers":{"X-Team":"a"}}"#, "allowed,,"),
+        (r#"{"tool":"h"}"#, "denied,/tools/h/require/header.x-team-eq,"),
+        (r#"{"tool":"j","claims":{"n":9007199254740993}}"#, "allowed,,"),
+        (r#"{"tool":"j"}"#, "denied,/tools/j/require/jwt.n-eq,"),
+        (r#"{"tool":"a","meta":[]}"#, "/meta: meta must be an object"),
+        (r#"{"tool":"a","meta":{},"meta":{}}"#, "/meta: member is given twice"),
+        (r#"{"tool":"a","headers":{"x":1}}"#, "/headers/x: header must be a string, got 1"),
+        (r#"{"tool":"a","claims":[]}"#, "/claims: claims must be an object, got a list"),
+    ] {
+        let said = run(&["decide", "--policy", &policy, "--calls", "-"], line);
+        if said.out.is_empty() {
+            assert_eq!(said.err, format!("-:1: {expected}\n"), "{line}");
+            continue;
+        }
+        let decision: Value = serde_json::from_str(&said.out).expect("JSON");
+        let text = |member: &str| decision[member].as_str().expect("a text").to_owned();
+        let found = format!("{},{},{}", text("outcome"), text("rule"), text("message"));
+        assert!(found.starts_with(expected), "{line}: {found}");
+    }
+}
+
+#[test]
 fn decide_explains_what_becomes_of_prompts_resources_and_methods() {
     let policy = write(
         "sections.json",

@@ -6,7 +6,7 @@
 use std::path::Path;
 
 const COOKBOOK: &str = include_str!("../docs/cookbook.md");
-const RECIPES: usize = 16;
+const RECIPES: usize = 17;
 
 fn policy(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies").join(name);

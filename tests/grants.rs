@@ -5,12 +5,11 @@
 mod support;
 
 use mcp_policy::config::Gate;
-use mcp_policy::exchange::{Exchange, HeaderEdit, Step, Verified};
-use mcp_policy::policy::{Claim, Unclear};
+use mcp_policy::exchange::{Exchange, HeaderEdit, Step};
 use mcp_policy::timestamp::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
-use support::{gate, headers, store};
+use support::{Proxy, gate, headers, store};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -78,38 +77,6 @@ const WORK: &str = r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"n
 
 fn file() -> File {
     serde_json::from_str(include_str!("cases/grants.json")).unwrap()
-}
-
-/// A proxy that verified a token with this payload, under the key that is the default, and a certificate.
-#[derive(Debug)]
-struct Proxy {
-    claims: Value,
-    san: Option<String>,
-}
-
-impl Verified for Proxy {
-    fn claim(&self, payload_key: &str, path: &[String]) -> Result<Option<Claim>, Unclear> {
-        assert_eq!(payload_key, "jwt_payload");
-        let mut value = &self.claims;
-        for part in path {
-            value = &value[part.as_str()];
-        }
-        match value {
-            Value::Null => Ok(None),
-            Value::Bool(truth) => Ok(Some(Claim { boolean: Some(*truth), ..Claim::default() })),
-            Value::Number(number) => Ok(Some(Claim { number: Some(number.to_string()), ..Claim::default() })),
-            Value::String(text) => Ok(Some(Claim { text: Some(text.clone()), ..Claim::default() })),
-            Value::Array(list) => {
-                let list = list.iter().map(|element| element.as_str().map(str::to_owned)).collect::<Option<_>>();
-                list.map(|list| Some(Claim { list: Some(list), ..Claim::default() })).ok_or(Unclear)
-            }
-            Value::Object(_) => Err(Unclear),
-        }
-    }
-
-    fn peer_san(&self) -> Result<Option<String>, Unclear> {
-        Ok(self.san.clone())
-    }
 }
 
 #[test]

@@ -269,6 +269,23 @@ fn example() -> Value {
     })
 }
 
+/// Every member of a test, in tests that pass.
+fn tested() -> Value {
+    json!({
+        "version": "1", "default": "deny", "tools": {"a": {}},
+        "tests": [
+            {"name": "n", "grant": "g", "at": "2026-11-21T09:30:00Z", "headers": {"X-Team": "a b", "x": ""},
+             "claims": {"groups": ["a", 1, null], "a": {"b": true}},
+             "after": [{"tool": "a", "arguments": {"a": 1}, "times": 2, "upstream": "http_error", "at": 1}],
+             "call": {"tool": "a", "meta": {"k": {}}, "headers": {"x-team": "b"}, "claims": {}, "session": "s"},
+             "expect": "allowed", "rule": "", "message": ""},
+            {"name": "n", "call": {"resource": "a:b", "method": "resources/subscribe"}, "expect": "allowed"},
+            {"name": "n", "call": {"method": "ping"}, "expect": "allowed"},
+            {"name": "n", "list": ["p"], "of": "prompt", "visible": ["p"]}
+        ]
+    })
+}
+
 fn configuration() -> Value {
     json!({
         "policies": {"x": {"version": "1", "default": "deny"}}, "default_policy": "x", "deny_prefix": "no",
@@ -364,7 +381,7 @@ fn mutations_get_the_same_verdict_from_both() {
         Verdict::Faulty => faulty += 1,
         Verdict::Inexpressible => {}
     };
-    for example in [example(), configuration()] {
+    for example in [example(), tested(), configuration()] {
         assert_eq!(schemas.compare(&example.to_string(), "the example", &[]), Verdict::Good);
         let mut all = Vec::new();
         places(&example, "", &mut all);

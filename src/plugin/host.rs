@@ -6,10 +6,11 @@
 
 #![allow(unsafe_code)]
 
-use super::{claims, pairs};
+use crate::claims;
 use crate::exchange::{HeaderEdit, Headers, Reply, Verified};
 use crate::policy::{Claim, PutError, Store, Unavailable, Unclear, Version};
 use crate::timestamp::Timestamp;
+use crate::wire::pairs;
 use proxy_wasm::types::{BufferType, MapType};
 use std::ptr::null_mut;
 

@@ -6,11 +6,14 @@ use super::decision::Outcome;
 use super::fields::Fields;
 use super::problem::{Pointer, Problems};
 use super::query::{Principal, Target};
+use super::stated::{read_claims, read_headers};
 use super::upstream::Upstream;
 use crate::timestamp::Timestamp;
 use crate::wire::json::{Error, Kind, Raw, Reader};
 use crate::wire::mcp::Feature;
 use crate::wire::value::{DocumentError, Value};
+
+pub(crate) use super::stated::SESSION_HEADER;
 
 /// What a call may name, and a list may hold.
 const FEATURES: [(&str, Feature); 3] =
@@ -20,7 +23,7 @@ const FEATURES: [(&str, Feature); 3] =
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Case {
     /// What becomes of a call.
-    Call(CallCase),
+    Call(Box<CallCase>),
     /// What of a list is seen.
     List(ListCase),
 }
@@ -75,6 +78,12 @@ pub struct Call {
     pub method: Option<String>,
     /// The arguments, the text of a JSON object.
     pub arguments: Option<String>,
+    /// The `_meta`, the text of a JSON object.
+    pub meta: Option<String>,
+    /// Lines of headers; names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// The payload of the JWT that the proxy verified, an object; `None` without one.
+    pub claims: Option<Value>,
     /// The grant's id.
     pub grant: String,
     /// The `Mcp-Session-Id`.
@@ -86,6 +95,12 @@ pub struct Call {
     /// How often.
     pub times: u32,
 }
+
+/// The members of a call that a policy judges as they are written: the params' `arguments` and `_meta`.
+const KEPT_RAW: [&str; 2] = ["arguments", "meta"];
+
+/// The name of one of them, and its values.
+type KeptRaw<'a> = (&'static str, Vec<Raw<'a>>);
 
 /// What a case may say that the server makes of a call.
 const UPSTREAM: [(&str, Upstream); 5] = [
@@ -103,11 +118,16 @@ pub struct Defaults {
     pub grant: String,
     /// When.
     pub at: Timestamp,
+    /// Lines of headers.
+    pub headers: Vec<(String, String)>,
+    /// The payload of the JWT.
+    pub claims: Option<Value>,
 }
 
 impl Default for Defaults {
     fn default() -> Self {
-        Self { grant: Principal::ANONYMOUS.to_owned(), at: Timestamp::from_millis(0) }
+        let grant = Principal::ANONYMOUS.to_owned();
+        Self { grant, at: Timestamp::from_millis(0), headers: Vec::new(), claims: None }
     }
 }
 
@@ -139,7 +159,7 @@ impl Case {
             let visible = read_names(&mut fields, "visible", of, problems);
             Some(Self::List(ListCase { name, list, of, visible }))
         } else {
-            CallCase::read(name, &mut fields, problems).map(Self::Call)
+            CallCase::read(name, &mut fields, problems).map(|case| Self::Call(Box::new(case)))
         };
         fields.finish(problems);
         case
@@ -187,12 +207,14 @@ impl Call {
     fn read(value: &Value, at: &Pointer, defaults: &Defaults, problems: &mut Problems) -> Option<Self> {
         let mut fields = Fields::of(value, at, problems)?;
         let mut call = Self::read_members(&mut fields, defaults, problems);
-        if let Some((value, at)) = fields.take("arguments") {
-            match value {
-                Value::Object(_) => call.iter_mut().for_each(|call| call.arguments = Some(value.compact())),
-                other => problems.add(&at, format!("arguments must be an object, got {other}")),
+        let [arguments, meta] = KEPT_RAW.map(|name| {
+            let (value, at) = fields.take(name)?;
+            if !matches!(value, Value::Object(_)) {
+                problems.add(&at, format!("{name} must be an object, got {value}"));
             }
-        }
+            Some(value.compact())
+        });
+        call = call.map(|call| Self { arguments, meta, ..call });
         if let Some((value, at)) = fields.take("times") {
             let times = if let Value::Number(digits) = value { digits.parse().ok() } else { None };
             match times.filter(|times| *times > 0) {
@@ -204,18 +226,19 @@ impl Call {
         call
     }
 
-    /// Reads one call that stands alone, as `mcp-policy decide` takes it. Its arguments stay as they were
-    /// written: a policy judges them by what another parser might read.
+    /// Reads one call that stands alone, as `mcp-policy decide` takes it. Its arguments and its `_meta` stay as they
+    /// were written: a policy judges them by what another parser might read.
     ///
     /// # Errors
     /// Every problem of the text.
     pub fn parse(text: &str, defaults: &Defaults) -> Result<Self, Problems> {
-        let (mut problems, mut arguments, root) = (Problems::default(), Vec::new(), Pointer::root());
-        let call = match read_line(text, &mut arguments) {
+        let (mut problems, mut raw, root) =
+            (Problems::default(), KEPT_RAW.map(|name| (name, Vec::new())), Pointer::root());
+        let call = match read_line(text, &mut raw) {
             Ok(value) => Fields::of(&value, &root, &mut problems).and_then(|mut fields| {
                 let call = Self::read_members(&mut fields, defaults, &mut problems);
-                // Known, although it is kept aside.
-                fields.take("arguments");
+                // Known, although they are kept aside.
+                KEPT_RAW.into_iter().for_each(|name| drop(fields.take(name)));
                 fields.finish(&mut problems);
                 call
             }),
@@ -224,20 +247,11 @@ impl Call {
                 None
             }
         };
-        let at = root.child("arguments");
-        match arguments.as_slice() {
-            [] => {}
-            // As in a request, null is as good as nothing.
-            [one] if matches!(one.kind(), Kind::Object | Kind::Null) => {}
-            [_] => problems.add(&at, "arguments must be an object"),
-            _ => problems.add(&at, "member is given twice"),
-        }
-        let arguments = arguments.first().filter(|raw| raw.kind() == Kind::Object);
-        let arguments = arguments.map(|raw| raw.as_str().to_owned());
-        call.filter(|_| problems.is_empty()).map(|call| Self { arguments, ..call }).ok_or(problems)
+        let [arguments, meta] = raw.map(|(name, values)| only_object(name, &values, &root, &mut problems));
+        call.filter(|_| problems.is_empty()).map(|call| Self { arguments, meta, ..call }).ok_or(problems)
     }
 
-    /// All but the arguments and how often.
+    /// All but what is kept raw, and how often.
     fn read_members(fields: &mut Fields<'_>, defaults: &Defaults, problems: &mut Problems) -> Option<Self> {
         let named: Vec<&str> = FEATURES.into_iter().map(|(name, _)| name).filter(|name| fields.has(name)).collect();
         match named.as_slice() {
@@ -255,16 +269,43 @@ impl Call {
             reaches = reaches.or(fields.string(name, problems).map(|text| (feature, text.to_owned())));
         }
         let method = fields.string("method", problems).map(str::to_owned);
-        let Defaults { grant, at } = read_defaults(fields, defaults, problems);
+        let Defaults { grant, at, headers, claims } = read_defaults(fields, defaults, problems);
         let session = fields.string("session", problems).map(str::to_owned);
         let upstream = fields.choice("upstream", &UPSTREAM, problems).unwrap_or(Upstream::Success);
         let is_read = if is_method_alone { method.is_some() } else { reaches.is_some() };
-        is_read.then_some(Self { reaches, method, arguments: None, grant, session, at, upstream, times: 1 })
+        let (arguments, meta, times) = (None, None, 1);
+        is_read.then_some(Self {
+            reaches,
+            method,
+            arguments,
+            meta,
+            headers,
+            claims,
+            grant,
+            session,
+            at,
+            upstream,
+            times,
+        })
     }
 }
 
-/// The members of an object but its `arguments`, and those.
-fn read_line<'a>(text: &'a str, arguments: &mut Vec<Raw<'a>>) -> Result<Value, DocumentError> {
+/// The text of the only value of the member `name`.
+fn only_object(name: &str, values: &[Raw<'_>], root: &Pointer, problems: &mut Problems) -> Option<String> {
+    let at = root.child(name);
+    match values {
+        [] => {}
+        // As in a request, null is as good as nothing.
+        [one] if one.kind() == Kind::Null => {}
+        [one] if one.kind() == Kind::Object => return Some(one.as_str().to_owned()),
+        [_] => problems.add(&at, format!("{name} must be an object")),
+        _ => problems.add(&at, "member is given twice"),
+    }
+    None
+}
+
+/// The members of an object but those of [`KEPT_RAW`], and each value of those.
+fn read_line<'a>(text: &'a str, raw: &mut [KeptRaw<'a>]) -> Result<Value, DocumentError> {
     let mut reader = Reader::new(text);
     if reader.kind()? != Kind::Object {
         return Value::parse(text);
@@ -273,10 +314,9 @@ fn read_line<'a>(text: &'a str, arguments: &mut Vec<Raw<'a>>) -> Result<Value, D
     reader.object::<DocumentError>(|reader, name| {
         let name = name.decode().ok_or(DocumentError::NotText(reader.position()))?;
         let value = reader.value()?;
-        if name == "arguments" {
-            arguments.push(value);
-        } else {
-            members.push((name.into_owned(), Value::parse(value.as_str())?));
+        match raw.iter_mut().find(|(kept, _)| *kept == name) {
+            Some((_, values)) => values.push(value),
+            None => members.push((name.into_owned(), Value::parse(value.as_str())?)),
         }
         Ok(())
     })?;
@@ -293,7 +333,9 @@ fn read_defaults(fields: &mut Fields<'_>, defaults: &Defaults, problems: &mut Pr
             defaults.at
         })
     });
-    Defaults { grant, at }
+    let headers = read_headers(fields, problems).unwrap_or_else(|| defaults.headers.clone());
+    let claims = read_claims(fields, problems).or_else(|| defaults.claims.clone());
+    Defaults { grant, at, headers, claims }
 }
 
 fn read_time(value: &Value) -> Option<Timestamp> {

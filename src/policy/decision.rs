@@ -113,6 +113,12 @@ impl<'p> Decision<'p> {
     /// What the words for a grant without a policy are.
     pub const NO_POLICY: &'static str = "No policy is attached to this grant";
 
+    /// Step 1: the request cannot be read with certainty, for this reason.
+    #[must_use]
+    pub fn malformed(reason: String) -> Self {
+        Self::denied(Finding::new(rule::MALFORMED, reason), None)
+    }
+
     /// Step 2: no grant matches the caller.
     #[must_use]
     pub fn no_grant() -> Self {

@@ -81,7 +81,7 @@ pub(crate) fn claim_path(text: &str) -> Option<Vec<String>> {
     claim_steps(&format!("{dot}{text}")).ok()
 }
 
-/// Steps that are names, all of them: the proxy hands out members of claims, and no elements.
+/// Steps that are names, all of them: the proxy finds claims by names only.
 fn claim_steps(text: &str) -> Result<Vec<String>, BadPath> {
     let name = |step| match step {
         // The host joins the parts of a path by NUL.

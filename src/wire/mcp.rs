@@ -311,7 +311,11 @@ fn inner<'a>(
     }
 }
 
-fn check_meta(meta: Raw<'_>) -> Result<(), String> {
+/// Whether no parser could read `_meta` in another way.
+///
+/// # Errors
+/// One clause that says why not.
+pub fn check_meta(meta: Raw<'_>) -> Result<(), String> {
     if meta.kind() != Kind::Object {
         // Servers refuse or ignore it; it carries nothing that is judged.
         return Ok(());

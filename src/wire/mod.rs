@@ -11,6 +11,7 @@ pub mod mcp;
 pub mod media_type;
 pub mod members;
 pub mod mirror;
+pub(crate) mod pairs;
 pub mod reply;
 pub mod sse;
 pub mod to_client;

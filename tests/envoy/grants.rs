@@ -19,7 +19,7 @@ use std::fs;
 const TOOL: &str = "get-sum";
 
 /// A file of `envoy/`, on a port of Envoy's own choice and before this upstream.
-fn shipped(file: &str, upstream: &Upstream) -> String {
+pub(super) fn shipped(file: &str, upstream: &Upstream) -> String {
     let text = fs::read_to_string(root().join("envoy").join(file)).expect("a file of envoy/");
     let text = exchange(&text, "port_value: 10000", "port_value: 0");
     let server = format!("port_value: {}", upstream.address.port());
@@ -27,7 +27,7 @@ fn shipped(file: &str, upstream: &Upstream) -> String {
 }
 
 /// `file` with each line that begins with `key` saying the next of `values`.
-fn fill<'v>(file: &str, key: &str, values: impl IntoIterator<Item = &'v str>) -> String {
+pub(super) fn fill<'v>(file: &str, key: &str, values: impl IntoIterator<Item = &'v str>) -> String {
     let mut values = values.into_iter();
     let fill = |line: &str| {
         let Some(at) = line.find(key).filter(|at| line[..*at].trim().is_empty()) else { return format!("{line}\n") };
@@ -39,7 +39,7 @@ fn fill<'v>(file: &str, key: &str, values: impl IntoIterator<Item = &'v str>) ->
 }
 
 /// Answers calls, lists and streams.
-fn upstream() -> Upstream {
+pub(super) fn upstream() -> Upstream {
     Upstream::start(|request| match request.head.start.split(' ').next() {
         Some("POST") => Answer::json(result(&request.body, r#"{"content":[{"type":"text","text":"ran"}]}"#)),
         Some("GET") => Answer::events(": open\n\n", 100),
@@ -48,7 +48,7 @@ fn upstream() -> Upstream {
 }
 
 /// A key of RSA as JSON, behind the words that the shipped one begins with.
-fn jwks(file: &str, issuer: &Issuer) -> String {
+pub(super) fn jwks(file: &str, issuer: &Issuer) -> String {
     fill(file, "{\"kty\":", [issuer.jwk().trim_start_matches("{\"kty\":")])
 }
 
@@ -165,7 +165,7 @@ fn headers() {
 }
 
 /// A token's payload, good for the shipped file, and these claims besides.
-fn payload(claims: &Value) -> Value {
+pub(super) fn payload(claims: &Value) -> Value {
     let mut payload = json!({ "iss": "https://sso.example.com/", "aud": "mcp-gateway", "exp": 4_000_000_000_u64 });
     for (name, value) in claims.as_object().expect("an object") {
         payload[name] = value.clone();

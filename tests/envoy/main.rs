@@ -21,6 +21,7 @@
 
 mod abandoned;
 mod bad_input;
+mod claims;
 mod clients;
 mod configuration;
 mod denials;

@@ -1,11 +1,14 @@
 //! Drives an [`Exchange`] as Envoy would: whole bodies are held, event streams come chunk by chunk.
 
-#![allow(dead_code, clippy::unwrap_used, clippy::panic)]
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+pub mod case;
 
 use mcp_policy::config::Gate;
-use mcp_policy::exchange::{Exchange, HeaderEdit, Headers, Reading, Reply, Step};
-use mcp_policy::policy::{MemoryStore, Store};
+use mcp_policy::exchange::{Exchange, HeaderEdit, Headers, Reading, Reply, Step, Verified};
+use mcp_policy::policy::{Claim, MemoryStore, Store, Unclear};
 use mcp_policy::timestamp::Timestamp;
+use serde_json::{Value, json};
 use std::rc::Rc;
 
 /// What came of a request.
@@ -32,10 +35,41 @@ pub fn headers(lines: &[(&str, &str)]) -> Headers {
     Headers::new(lines.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect())
 }
 
-/// A case's call as the JSON-RPC request that it is on the wire, with the arguments as they were written.
+/// A proxy that verified a token with this payload, under the key that is the default, and a certificate.
+#[derive(Debug)]
+pub struct Proxy {
+    pub claims: Value,
+    pub san: Option<String>,
+}
+
+impl Verified for Proxy {
+    fn claim(&self, payload_key: &str, path: &[String]) -> Result<Option<Claim>, Unclear> {
+        assert_eq!(payload_key, "jwt_payload");
+        let mut value = &self.claims;
+        for part in path {
+            value = &value[part.as_str()];
+        }
+        match value {
+            Value::Null => Ok(None),
+            Value::Bool(truth) => Ok(Some(Claim { boolean: Some(*truth), ..Claim::default() })),
+            Value::Number(number) => Ok(Some(Claim { number: Some(number.to_string()), ..Claim::default() })),
+            Value::String(text) => Ok(Some(Claim { text: Some(text.clone()), ..Claim::default() })),
+            Value::Array(list) => {
+                let list = list.iter().map(|element| element.as_str().map(str::to_owned)).collect::<Option<_>>();
+                list.map(|list| Some(Claim { list: Some(list), ..Claim::default() })).ok_or(Unclear)
+            }
+            Value::Object(_) => Err(Unclear),
+        }
+    }
+
+    fn peer_san(&self) -> Result<Option<String>, Unclear> {
+        Ok(self.san.clone())
+    }
+}
+
+/// A case's call as the JSON-RPC request that it is on the wire, with its arguments and its `_meta` as they were written.
 pub fn message(call: &mcp_policy::cases::Call) -> String {
     use mcp_policy::wire::mcp::{Feature, takes_arguments};
-    use serde_json::json;
     let params = match (call.method(), call.target()) {
         ("completion/complete", Some(target)) => {
             let (kind, member) = match target.feature {
@@ -49,9 +83,12 @@ pub fn message(call: &mcp_policy::cases::Call) -> String {
         (_, None) => json!({}),
     };
     let mut params = params.to_string();
-    if let Some(arguments) = call.arguments.as_ref().filter(|_| takes_arguments(call.method())) {
+    let arguments = call.arguments.as_ref().filter(|_| takes_arguments(call.method()));
+    for (name, value) in [("arguments", arguments), ("_meta", call.meta.as_ref())] {
+        let Some(value) = value else { continue };
         params.pop();
-        params.push_str(&format!(",\"arguments\":{arguments}}}"));
+        let comma = if params.ends_with('{') { "" } else { "," };
+        params.push_str(&format!("{comma}\"{name}\":{value}}}"));
     }
     let method = json!(call.method());
     format!(r#"{{"jsonrpc":"2.0","id":1,"method":{method},"params":{params}}}"#)
@@ -64,6 +101,11 @@ pub const POST: [(&str, &str); 3] =
 impl<'s> Driver<'s> {
     pub fn new(gate: &Rc<Gate>, store: &'s mut dyn Store, at: u64) -> Self {
         Self { exchange: Exchange::new(Rc::clone(gate)), store, now: Timestamp::from_millis(at) }
+    }
+
+    /// The same, behind a proxy that knows callers.
+    pub fn verified_by(proxy: Proxy, gate: &Rc<Gate>, store: &'s mut dyn Store, at: u64) -> Self {
+        Self { exchange: Exchange::verified_by(Box::new(proxy), Rc::clone(gate)), ..Self::new(gate, store, at) }
     }
 
     /// Sends a request; its body comes in `chunks`, and ends with trailers if `trailers`.
@@ -154,6 +196,11 @@ impl<'s> Driver<'s> {
         }
         assert!(held.is_empty(), "the answer's end was not reported");
         out
+    }
+
+    /// Ends the exchange; `details` is Envoy's word on who answered.
+    pub fn end(&mut self, details: &str) {
+        self.exchange.end(details, self.now, self.store);
     }
 }
 

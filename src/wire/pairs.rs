@@ -2,7 +2,7 @@
 //! with a NUL behind it; numbers are 32-bit little-endian (proxy-wasm ABI 0.2.1).
 
 /// Reads a map. `None` when the lengths do not fit the bytes.
-pub(super) fn decode(bytes: &[u8]) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
+pub(crate) fn decode(bytes: &[u8]) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
     if bytes.is_empty() {
         return Some(Vec::new());
     }
@@ -24,15 +24,15 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
 }
 
 /// Writes a map. Lengths past 32 bits cannot occur in a module of 32-bit memory.
-pub(super) fn encode(pairs: &[(&str, &str)]) -> Vec<u8> {
+pub(crate) fn encode<T: AsRef<[u8]>>(pairs: &[(T, T)]) -> Vec<u8> {
     let number = |length: usize| u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes();
     let mut bytes = number(pairs.len()).to_vec();
     for (key, value) in pairs {
-        bytes.extend(number(key.len()));
-        bytes.extend(number(value.len()));
+        bytes.extend(number(key.as_ref().len()));
+        bytes.extend(number(value.as_ref().len()));
     }
     for text in pairs.iter().flat_map(|(key, value)| [key, value]) {
-        bytes.extend(text.as_bytes());
+        bytes.extend(text.as_ref());
         bytes.push(0);
     }
     bytes
