@@ -1,6 +1,7 @@
 //! What a request's headers say beside its body.
 
 use super::Headers;
+use super::legacy::is_legacy;
 use crate::record::bounded;
 use crate::wire::jsonrpc::HEADER_MISMATCH;
 use crate::wire::mirror::{self, Mirrors};
@@ -15,6 +16,8 @@ pub(super) struct Head {
     pub(super) request_id: Option<String>,
     pub(super) session: Option<String>,
     pub(super) session_fault: bool,
+    /// The transport is that of 2024-11-05.
+    pub(super) is_legacy: bool,
     pub(super) mirrors: Mirrors,
     /// One of the mirroring headers is given more than once.
     pub(super) doubled: Option<&'static str>,
@@ -37,6 +40,7 @@ impl Head {
             method: headers.first(":method").unwrap_or_default().to_vec(),
             request_id: headers.first("x-request-id").map(|value| bounded(&text(value))),
             session: session.ok().flatten().filter(|value| is_id(value)).map(text),
+            is_legacy: is_legacy(headers),
             session_fault: !session.is_ok_and(|value| value.is_none_or(is_id)),
             mirrors: Mirrors {
                 version: mirror("mcp-protocol-version"),

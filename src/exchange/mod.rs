@@ -9,6 +9,7 @@ mod asked;
 mod head;
 mod headers;
 mod known;
+mod legacy;
 mod passage;
 mod refusal;
 mod request;
@@ -39,6 +40,8 @@ pub enum Step {
     Replace(Vec<u8>),
     /// Hold these bytes in its place.
     Hold(Vec<u8>),
+    /// Let it go on with these bytes, of another length than the headers say, which are still held.
+    Resize(Vec<u8>),
 }
 
 /// What the host is to do with headers.
@@ -46,7 +49,7 @@ pub enum Step {
 pub struct HeaderStep {
     /// First change these.
     pub edits: &'static [HeaderEdit],
-    /// Then do this; never [`Step::Replace`] or [`Step::Hold`].
+    /// Then do this; never anything about bytes.
     pub step: Step,
 }
 

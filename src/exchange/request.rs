@@ -2,6 +2,7 @@
 
 use super::asked::Asked;
 use super::head::Head;
+use super::legacy;
 use super::refusal::Refusal;
 use super::stand_in::StandIn;
 use super::{Exchange, HeaderEdit, HeaderStep, Headers, Phase, Reply, Step};
@@ -91,7 +92,7 @@ impl Exchange {
             let refusal = self.too_large();
             return self.refuse(refusal, None, now);
         }
-        match self.read(body) {
+        let step = match self.read(body) {
             Ok((id, operation)) => self.judge(body, id, &operation, now, store),
             Err(malformed) => {
                 let id = malformed.id.map(|id| id.as_str().to_owned());
@@ -99,7 +100,24 @@ impl Exchange {
                 let refusal = Refusal { status, ..Refusal::bad_request(malformed.code, malformed.reason) };
                 self.refuse(refusal, id.as_deref(), now)
             }
-        }
+        };
+        if self.head.is_legacy { self.refuse_upstream(step, body.len(), now) } else { step }
+    }
+
+    /// Has a refusal said on the stream on which a client of 2024-11-05 waits for it.
+    fn refuse_upstream(&mut self, step: Step, length: usize, now: Timestamp) -> Step {
+        let Step::Reply(reply) = step else { return step };
+        let Some(request) = legacy::instead_of(&reply) else { return Step::Reply(reply) };
+        let instead = if self.gate.settings.hold_request_headers {
+            Step::Resize(request)
+        } else {
+            // The headers have gone with the length that the body had.
+            let Some(request) = legacy::fitted(request, length) else { return Step::Reply(reply) };
+            Step::Replace(request)
+        };
+        self.judged_at = now.millis();
+        self.phase = Phase::Forwarded;
+        instead
     }
 
     fn check_head(&self, headers: &Headers, end_of_stream: bool) -> Result<(), Refusal> {

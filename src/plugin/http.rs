@@ -5,7 +5,7 @@
 
 use super::host::{self, HostError, Properties, SharedData};
 use crate::config::{Gate, Log};
-use crate::exchange::{Exchange, HeaderStep, Reading, Reply, Step};
+use crate::exchange::{Exchange, HeaderEdit, HeaderStep, Reading, Reply, Step};
 use crate::policy::Outcome;
 use crate::wire::jsonrpc::INTERNAL_ERROR;
 use crate::wire::reply;
@@ -94,7 +94,7 @@ impl Http {
         host::edit_headers(kind, step.edits)?;
         match step.step {
             // Headers have no bytes to replace.
-            Step::Replace(_) | Step::Hold(_) => Err(HostError::IMPOSSIBLE),
+            Step::Replace(_) | Step::Hold(_) | Step::Resize(_) => Err(HostError::IMPOSSIBLE),
             step => self.take(BufferType::HttpRequestBody, 0, step),
         }
     }
@@ -109,6 +109,10 @@ impl Http {
             Step::Hold(bytes) => {
                 self.answer_bytes = bytes.len();
                 host::replace_buffer(buffer, visible, &bytes).map(|()| Action::Pause)
+            }
+            Step::Resize(bytes) => {
+                host::edit_headers(MapType::HttpRequestHeaders, &[HeaderEdit::Remove("content-length")])?;
+                host::replace_buffer(buffer, visible, &bytes).map(|()| Action::Continue)
             }
             Step::Reply(reply) => host::reply(&reply).map(|()| Action::Pause),
         }

@@ -113,7 +113,7 @@ impl<'s> Driver<'s> {
         let end = chunks.is_empty() && !trailers;
         match self.exchange.request_headers(headers, end, self.now).step {
             Step::Reply(reply) => return Fate::Replied(reply),
-            Step::Replace(_) | Step::Hold(_) => panic!("headers are not replaced"),
+            Step::Replace(_) | Step::Hold(_) | Step::Resize(_) => panic!("headers are not replaced"),
             Step::Continue | Step::Wait => {}
         }
         let mut body = Vec::new();
@@ -132,7 +132,7 @@ impl<'s> Driver<'s> {
         match self.exchange.request_whole(&body, self.now, self.store) {
             Step::Reply(reply) => Fate::Replied(reply),
             Step::Continue => Fate::Forwarded(body),
-            Step::Replace(body) => Fate::Forwarded(body),
+            Step::Replace(body) | Step::Resize(body) => Fate::Forwarded(body),
             Step::Wait | Step::Hold(_) => panic!("a whole request is not held"),
         }
     }
@@ -191,7 +191,7 @@ impl<'s> Driver<'s> {
                 }
                 Step::Wait => held = visible,
                 Step::Hold(bytes) => held = bytes,
-                Step::Reply(_) => panic!("too late for a reply"),
+                Step::Reply(_) | Step::Resize(_) => panic!("too late for that"),
             }
         }
         assert!(held.is_empty(), "the answer's end was not reported");
