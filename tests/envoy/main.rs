@@ -21,13 +21,16 @@
 
 mod abandoned;
 mod bad_input;
+mod cases;
 mod clients;
 mod configuration;
 mod denials;
 mod forwarding;
 mod grants;
+mod large;
 mod lists;
 mod load;
+mod random;
 mod records;
 mod refunds;
 mod reload;
