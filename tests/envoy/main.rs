@@ -34,6 +34,7 @@ mod random;
 mod records;
 mod refunds;
 mod reload;
+mod requests;
 mod sections;
 mod streams;
 mod support;
