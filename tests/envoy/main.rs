@@ -20,6 +20,7 @@
 )]
 
 mod abandoned;
+mod answers;
 mod bad_input;
 mod cases;
 mod clients;
