@@ -28,6 +28,7 @@ mod configuration;
 mod denials;
 mod forwarding;
 mod grants;
+mod hostile;
 mod large;
 mod lists;
 mod load;
