@@ -100,11 +100,10 @@ fn go_on_or_are_refused(name: &str, mode: Mode) {
     let setup = Setup::new(&policy).mode(mode).with("max_body_bytes", 200);
     let envoy = Envoy::start(&parts, name, &setup.render(name, upstream.address));
     let rows: Vec<Row> = serde_json::from_str(include_str!("../cases/requests.json")).expect("rows");
-    let (mut forwarded, mut refused, mut skipped) = (Vec::new(), 0, 0);
+    let (mut forwarded, mut refused, mut skipped) = (Vec::new(), 0, Vec::new());
     for row in &rows {
         if let Some(why) = row.is_no_request() {
-            println!("{} is not asked: {why}", row.name);
-            skipped += 1;
+            skipped.push((row.name.as_str(), why));
             continue;
         }
         // A connection of its own, because Envoy closes some of them after an error.
@@ -122,7 +121,8 @@ fn go_on_or_are_refused(name: &str, mode: Mode) {
     drop(envoy);
     let received = upstream.settled().into_iter().filter(|request| request.is_whole).map(|request| request.body);
     assert_eq!(received.collect::<Vec<_>>(), forwarded, "{name}: what reached the server");
-    assert!(forwarded.len() > 15 && refused > 75 && skipped < 5, "{} on, {refused} refused", forwarded.len());
+    assert!(forwarded.len() > 15 && refused > 75, "{} on, {refused} refused", forwarded.len());
+    assert!(skipped.len() < 5, "not asked: {skipped:?}");
 }
 
 #[test]
