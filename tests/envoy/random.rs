@@ -20,9 +20,9 @@ use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use values::Call;
 
-const POLICIES: usize = 120;
+const POLICIES: usize = 300;
 /// Of each policy, one after the other, so that its limits count.
-const CALLS: usize = 3;
+const CALLS: usize = 4;
 
 fn some<S: Strategy>(strategy: &S, runner: &mut TestRunner) -> S::Value {
     strategy.new_tree(runner).expect("a value").current()
