@@ -25,11 +25,11 @@ macro_rules! policies {
 }
 
 /// Name, document and cases; the browser's target has no files to look into.
-const POLICIES: [(&str, &str, &str); 25] = policies!(
+const POLICIES: [(&str, &str, &str); 28] = policies!(
     "conditions" "deploy-with-reason" "fluentcrm" "grammar" "hide-all-but-five" "iterable" "limits" "no-scripts"
-    "no-secret-paths" "office-hours" "one-budget" "only-select" "own-domain-mail" "pinned-tool" "read-only-agent"
-    "record-range" "reference-server" "refund-approval" "refunds" "sections" "session-rate" "spend-cap" "team-claim"
-    "tool-bursts" "trying-a-rule"
+    "no-secret-paths" "office-hours" "one-budget" "only-select" "order" "own-domain-mail" "pinned-tool"
+    "read-only-agent" "record-range" "reference-server" "refund-approval" "refunds" "schedules" "sections"
+    "session-rate" "shadow" "spend-cap" "team-claim" "tool-bursts" "trying-a-rule"
 );
 
 #[test]

@@ -91,8 +91,8 @@ const SPELLINGS: [Inexpressible; 5] = [
     ),
     (
         "path is malformed",
-        r#"{"version":"1","default":"deny","all_tools":{"deny_if":[{"path":"args[99999999999999999999]","op":"exists"}]}}"#,
-        "an index beyond all lists, or half of a surrogate pair; all else the schema's pattern sees",
+        r#"{"version":"1","default":"deny","all_tools":{"deny_if":[{"path":"args[\"\\ud800\"]","op":"exists"}]}}"#,
+        "half of a surrogate pair; all else the schema's pattern sees",
     ),
     (
         "window must be",

@@ -25,6 +25,9 @@ struct Stream {
     #[serde(default = "ok")]
     status: String,
     content_type: Option<String>,
+    content_encoding: Option<String>,
+    /// How many characters stand for `FILLER` on both sides.
+    filler: Option<usize>,
     server: String,
     /// The same as `server` when absent.
     client: Option<String>,
@@ -46,12 +49,20 @@ fn through(policy: &str, stream: &Stream, chunks: &[&[u8]]) -> String {
             drop(driver.post(&format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}"}}"#)));
         }
     }
-    let out = driver.answer(&stream.status, stream.content_type.as_deref(), chunks);
-    String::from_utf8(out).unwrap()
+    let mut lines = vec![(":status", stream.status.as_str())];
+    lines.extend(stream.content_type.as_deref().map(|value| ("content-type", value)));
+    lines.extend(stream.content_encoding.as_deref().map(|value| ("content-encoding", value)));
+    String::from_utf8(driver.answer_with(&lines, chunks)).unwrap()
 }
 
 fn streams() -> Vec<Stream> {
-    serde_json::from_str(include_str!("cases/streams.json")).unwrap()
+    let mut streams: Vec<Stream> = serde_json::from_str(include_str!("cases/streams.json")).unwrap();
+    for stream in &mut streams {
+        let filler = "x".repeat(stream.filler.unwrap_or(0));
+        stream.server = stream.server.replace("FILLER", &filler);
+        stream.client = stream.client.as_ref().map(|client| client.replace("FILLER", &filler));
+    }
+    streams
 }
 
 /// `text` cut at these places, each chunk's end but the last.
@@ -71,6 +82,12 @@ fn every_cut_gives_the_same_output() {
         let server = stream.server.as_str();
         let client = stream.client.as_deref().unwrap_or(server);
         assert_eq!(through(HIDING, &stream, &cut(server, &[])), client, "{}", stream.name);
+        if stream.filler.is_some() {
+            // Too long for every cut; in the pieces that a network makes of it.
+            let places: Vec<usize> = (1..server.len()).step_by(1460).collect();
+            assert_eq!(through(HIDING, &stream, &cut(server, &places)), client, "{}, in packets", stream.name);
+            continue;
+        }
         let bytes: Vec<usize> = (1..server.len()).collect();
         assert_eq!(through(HIDING, &stream, &cut(server, &bytes)), client, "{}, byte by byte", stream.name);
         for first in 1..server.len() {
@@ -88,7 +105,7 @@ fn where_nothing_is_hidden_a_readable_answer_is_the_identity() {
     let mut checked = 0;
     for stream in streams() {
         let is_rewritten = stream.client.as_ref().is_some_and(|client| !client.contains("not passed on"));
-        if stream.client.is_none() || is_rewritten && stream.name.starts_with("hidden") {
+        if stream.client.is_none() || is_rewritten && stream.name.contains("hidden") {
             assert_eq!(through(OPEN, &stream, &cut(&stream.server, &[])), stream.server, "{}", stream.name);
             checked += 1;
         }
@@ -121,6 +138,8 @@ fn a_thousand_tools_come_out_right_in_small_and_large_chunks() {
             name: "big".into(),
             request: "list".into(),
             status: ok(),
+            content_encoding: None,
+            filler: None,
             content_type: Some(content_type.into()),
             server: format!("{before}{server}{after}"),
             client: None,

@@ -53,6 +53,14 @@ impl<'v> Fields<'v> {
         self.members.iter().any(|(member, value)| member == name && matches!(value, Value::Array(_)))
     }
 
+    /// Whether `name` is there and a list without elements.
+    #[must_use]
+    pub fn has_empty_list(&self, name: &str) -> bool {
+        self.members
+            .iter()
+            .any(|(member, value)| member == name && matches!(value, Value::Array(list) if list.is_empty()))
+    }
+
     /// Whether `name` is there and `true`.
     #[must_use]
     pub fn is_true(&self, name: &str) -> bool {

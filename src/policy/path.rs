@@ -35,7 +35,13 @@ pub(super) enum Step {
 pub(super) enum BadPath {
     UnknownRoot,
     Malformed,
+    /// Beyond [`MAX_INDEX`].
+    IndexTooLarge,
 }
+
+/// No list in a body of any size that is read has so many elements; fits the 32 bits of WebAssembly, so that a
+/// policy is the same document everywhere.
+const MAX_INDEX: usize = 999_999_999;
 
 /// A member's name that is there only in another case: a parser that ignores case would find it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,14 +102,26 @@ fn steps(text: &str) -> Result<Vec<Step>, BadPath> {
     let mut steps = Vec::new();
     let mut rest = text;
     while !rest.is_empty() {
-        let (step, after) = step(rest).ok_or(BadPath::Malformed)?;
+        let (step, after) = step(rest)?;
         steps.push(step);
         rest = after;
     }
     if steps.is_empty() { Err(BadPath::Malformed) } else { Ok(steps) }
 }
 
-fn step(text: &str) -> Option<(Step, &str)> {
+fn step(text: &str) -> Result<(Step, &str), BadPath> {
+    if let Some((index, after)) = text.strip_prefix('[').and_then(|rest| rest.split_once(']'))
+        && index.bytes().all(|byte| byte.is_ascii_digit())
+        && (index == "0" || index.starts_with(|digit: char| digit != '0'))
+    {
+        let index = index.parse().ok().filter(|index| *index <= MAX_INDEX).ok_or(BadPath::IndexTooLarge)?;
+        return Ok((Step::Index(index), after));
+    }
+    other_step(text).ok_or(BadPath::Malformed)
+}
+
+/// A step that is no index.
+fn other_step(text: &str) -> Option<(Step, &str)> {
     if let Some(rest) = text.strip_prefix('.') {
         let end = rest.find(['.', '[']).unwrap_or(rest.len());
         let (name, after) = rest.split_at_checked(end)?;
@@ -113,16 +131,11 @@ fn step(text: &str) -> Option<(Step, &str)> {
     if let Some(after) = text.strip_prefix("[*]") {
         return Some((Step::Every, after));
     }
-    if text.starts_with("[\"") {
-        let quoted = text.strip_prefix('[')?;
-        let mut reader = crate::wire::json::Reader::new(quoted);
-        // Read as a JSON string, so that any name can be written.
-        let name = reader.string()?.decode()?.into_owned();
-        return Some((Step::Member(name), quoted.get(reader.position()..)?.strip_prefix(']')?));
-    }
-    let (index, after) = text.strip_prefix('[')?.split_once(']')?;
-    let is_index = index.bytes().all(|byte| byte.is_ascii_digit()) && (index == "0" || !index.starts_with('0'));
-    Some((Step::Index(index.parse().ok().filter(|_| is_index)?), after))
+    let quoted = text.strip_prefix('[').filter(|quoted| quoted.starts_with('"'))?;
+    let mut reader = crate::wire::json::Reader::new(quoted);
+    // Read as a JSON string, so that any name can be written.
+    let name = reader.string()?.decode()?.into_owned();
+    Some((Step::Member(name), quoted.get(reader.position()..)?.strip_prefix(']')?))
 }
 
 /// What the steps lead to: one entry, or one for each element of a list that `[*]` walks. `None` where there
@@ -187,7 +200,9 @@ mod tests {
             ("args[]", Err(BadPath::Malformed)),
             ("args.a]", Err(BadPath::Malformed)),
             (r#"args["a""#, Err(BadPath::Malformed)),
-            ("args[99999999999999999999]", Err(BadPath::Malformed)),
+            ("args[999999999]", Ok(Path::Args(vec![Step::Index(MAX_INDEX)]))),
+            ("args[1000000000]", Err(BadPath::IndexTooLarge)),
+            ("args[99999999999999999999]", Err(BadPath::IndexTooLarge)),
             ("grant.label", Err(BadPath::Malformed)),
             ("jwt.", Err(BadPath::Malformed)),
             ("jwt.roles[0]", Err(BadPath::Malformed)),

@@ -186,6 +186,7 @@ fn read_test(fields: &mut Fields<'_>, problems: &mut Problems) -> Option<(Test, 
                         "path must start with \"args.\" (or \"meta.\", \"header.\", \"jwt.\", or be grant.id, session.id or uri)"
                     }
                     BadPath::Malformed => "path is malformed",
+                    BadPath::IndexTooLarge => "path has an index above 999999999, which no list has",
                 };
                 problems.add(&fields.at().child("path"), format!("{message}, got {}", Value::String(text.to_owned())));
             })

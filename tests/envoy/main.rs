@@ -20,19 +20,25 @@
 )]
 
 mod abandoned;
+mod answers;
 mod bad_input;
+mod cases;
 mod claims;
 mod clients;
 mod configuration;
 mod denials;
 mod forwarding;
 mod grants;
+mod hostile;
+mod large;
 mod lists;
 mod load;
 mod pins;
+mod random;
 mod records;
 mod refunds;
 mod reload;
+mod requests;
 mod sections;
 mod streams;
 mod support;

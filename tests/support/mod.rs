@@ -149,7 +149,12 @@ impl<'s> Driver<'s> {
     pub fn answer(&mut self, status: &str, content_type: Option<&str>, chunks: &[&[u8]]) -> Vec<u8> {
         let mut lines = vec![(":status", status)];
         lines.extend(content_type.map(|value| ("content-type", value)));
-        let step = self.exchange.answer_headers(&headers(&lines), chunks.is_empty());
+        self.answer_with(&lines, chunks)
+    }
+
+    /// The same with these headers.
+    pub fn answer_with(&mut self, lines: &[(&str, &str)], chunks: &[&[u8]]) -> Vec<u8> {
+        let step = self.exchange.answer_headers(&headers(lines), chunks.is_empty());
         if let Step::Reply(reply) = step.step {
             return reply.body;
         }

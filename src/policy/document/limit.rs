@@ -2,7 +2,7 @@
 
 use super::super::fields::Fields;
 use super::super::number::Decimal;
-use super::super::path::{Path, Step};
+use super::super::path::{BadPath, Path, Step};
 use super::super::problem::{Pointer, Problems};
 use super::super::window::Window;
 use super::read_shadow;
@@ -72,16 +72,21 @@ pub(super) fn read_limits(fields: &mut Fields<'_>, problems: &mut Problems) -> V
     let mut limits: Vec<Limit> = Vec::new();
     for (value, at) in fields.list("limits", problems) {
         let Some(limit) = Limit::read(value, &at, list.clone(), problems) else { continue };
-        let same = |earlier: &Limit| {
-            earlier.counter == limit.counter && earlier.window == limit.window && earlier.scope == limit.scope
-        };
-        if let Some(earlier) = limits.iter().position(same) {
-            let counter = Value::String(limit.counter.clone());
-            problems.add(&at, format!("duplicate counter {counter} (also used by {earlier})"));
-        }
-        limits.push(limit);
+        push_distinct(&mut limits, limit, &at, problems);
     }
     limits
+}
+
+/// Adds a limit to the others of its list, of which none may be on the same count.
+fn push_distinct(limits: &mut Vec<Limit>, limit: Limit, at: &Pointer, problems: &mut Problems) {
+    let same = |earlier: &Limit| {
+        earlier.counter == limit.counter && earlier.window == limit.window && earlier.scope == limit.scope
+    };
+    if let Some(earlier) = limits.iter().position(same) {
+        let counter = Value::String(limit.counter.clone());
+        problems.add(at, format!("duplicate counter {counter} (also used by {earlier})"));
+    }
+    limits.push(limit);
 }
 
 /// Reads `rate_limit`: `"N/window"`, `{max, window, scope?, on_deny?}`, or a list of them. Counted per
@@ -99,7 +104,12 @@ pub(super) fn read_rate_limits(fields: &mut Fields<'_>, entry: &str, problems: &
     };
     match value {
         Value::Array(values) => {
-            values.iter().enumerate().filter_map(|(index, value)| one(value, &at.child(index), problems)).collect()
+            let mut limits = Vec::new();
+            for (value, at) in values.iter().enumerate().map(|(index, value)| (value, at.child(index))) {
+                let Some(limit) = one(value, &at, problems) else { continue };
+                push_distinct(&mut limits, limit, &at, problems);
+            }
+            limits
         }
         value => one(value, &at, problems).into_iter().collect(),
     }
@@ -170,6 +180,9 @@ impl Limit {
             problems.add(&at.child("counter"), "counter must not be empty");
         }
         let id = fields.string("id", problems).map(str::to_owned);
+        if id.as_deref() == Some("") {
+            problems.add(&at.child("id"), "id must not be empty");
+        }
         let window = read_window(&mut fields, problems);
         let max = read_max(&mut fields, problems);
         let scope = read_scope(&mut fields, &[Scope::Grant], problems);
@@ -280,13 +293,18 @@ fn read_amount(fields: &mut Fields<'_>, problems: &mut Problems) -> Option<Amoun
     if increment.is_some() {
         problems.add(&at, "give either increment or increment_from");
     }
-    let path = if let Value::String(text) = value { Path::parse(text).ok().map(|path| (text, path)) } else { None };
+    let path = if let Value::String(text) = value { Some((text, Path::parse(text))) } else { None };
     match path {
-        Some((text, Path::Args(steps))) if !steps.contains(&Step::Every) => {
+        Some((text, Ok(Path::Args(steps)))) if !steps.contains(&Step::Every) => {
             Some(Amount::Argument { steps, path: text.clone(), skip_missing: on_missing == Some(true) })
         }
-        Some((_, Path::Args(_))) => {
+        Some((_, Ok(Path::Args(_)))) => {
             problems.add(&from_at, format!("increment_from must lead to one value, got {value}"));
+            None
+        }
+        Some((_, Err(BadPath::IndexTooLarge))) => {
+            problems
+                .add(&from_at, format!("increment_from has an index above 999999999, which no list has, got {value}"));
             None
         }
         _ => {

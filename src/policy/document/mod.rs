@@ -148,7 +148,7 @@ impl Entry {
             Some((Value::String(text), _)) if text == "allow" => Action::Allow,
             Some((Value::String(text), _)) if text == "deny" => Action::Deny,
             Some((Value::String(text), _)) if text == "rate_limit" => {
-                if !fields.has("rate_limit") {
+                if !fields.has("rate_limit") || fields.has_empty_list("rate_limit") {
                     problems.add(at, "action \"rate_limit\" needs a rate_limit");
                 }
                 Action::Allow

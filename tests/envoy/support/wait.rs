@@ -30,10 +30,14 @@ pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 /// Waits, if need be, for the next UTC hour, so that at least `needed` of the hour is left. Counters start again with
 /// the hour, and a test that runs across that would count wrong.
 pub(crate) fn for_room_in_hour(needed: Duration) {
-    const HOUR: u64 = 3600;
+    for_room_in(3600, needed);
+}
+
+/// The same for windows of so many seconds.
+pub(crate) fn for_room_in(window_seconds: u64, needed: Duration) {
     loop {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970").as_secs();
-        let left = Duration::from_secs(HOUR - now % HOUR);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
+        let left = Duration::from_secs(window_seconds * (now.as_secs() / window_seconds + 1)) - now;
         if left >= needed {
             return;
         }
