@@ -302,12 +302,18 @@ fn corrected(name: Text<'_>, value: Raw<'_>, keeps_ms: u64) -> Option<Edit> {
     let name = name.decode()?;
     let with = if folds_to(&name, "cacheScope") && !value.string().is_some_and(|scope| scope.is("private")) {
         Cow::Borrowed("\"private\"")
-    } else if folds_to(&name, "ttlMs") && !value.as_str().parse().is_ok_and(|ttl: u64| ttl <= keeps_ms) {
+    } else if folds_to(&name, "ttlMs") && !is_at_most(value, keeps_ms) {
         Cow::Owned(keeps_ms.to_string())
     } else {
         return None;
     };
     Some(Edit { range: value.span(), with })
+}
+
+fn is_at_most(value: Raw<'_>, most: u64) -> bool {
+    // No setting comes near what a float cannot hold.
+    value.kind() == Kind::Number
+        && value.as_str().parse().is_ok_and(|number: f64| (0.0..=most as f64).contains(&number))
 }
 
 fn not_a_list(list: List) -> &'static str {
