@@ -23,6 +23,7 @@ mod abandoned;
 mod bad_input;
 mod clients;
 mod configuration;
+mod conformance;
 mod denials;
 mod forwarding;
 mod grants;

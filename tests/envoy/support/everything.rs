@@ -21,11 +21,7 @@ impl Everything {
         command.arg(peers.join("node_modules/@modelcontextprotocol/server-everything/dist/index.js"));
         command.arg("streamableHttp").env("PORT", "0").current_dir(&peers);
         let mut process = Process::start(name, &mut command);
-        let address = process.wait_for("an address to listen on", |process| {
-            let log = process.log();
-            let line = log.lines().find_map(|line| line.strip_prefix("loopback.cjs: listening on "))?;
-            line.parse().ok()
-        });
+        let address = process.wait_for_address("loopback.cjs: listening on ");
         Self { _process: process, address }
     }
 

@@ -1,0 +1,109 @@
+//! The official conformance suites: one run of the command line tool, and what came of each of its checks.
+
+use super::parts::{PEERS, root, scratch};
+use serde_json::Value;
+use std::fs;
+use std::net::SocketAddr;
+use std::process::Command;
+
+/// What the tool puts behind the name of a scenario, as in `ping-2026-01-31T23-59-59-000Z`.
+const TIMESTAMP_LENGTH: usize = "-2026-01-31T23-59-59-000Z".len();
+
+/// Which release of the suite.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Suite {
+    /// The latest one: revisions up to 2025-11-25.
+    Latest,
+    /// The coming one: also 2026-07-28, and it checks every message that a server sends by the revision's schema.
+    Next,
+}
+
+/// One check in one scenario.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Check {
+    /// The scenario's name.
+    pub(crate) scenario: String,
+    /// The check's id; some scenarios use one more than once.
+    pub(crate) id: String,
+    /// `SUCCESS`, `FAILURE`, and others that do not count.
+    pub(crate) status: String,
+    /// Why, where the suite says so; addresses are left out, because they differ from run to run.
+    pub(crate) message: String,
+}
+
+impl Suite {
+    /// Its version, as `tests/peers/conformance` pins it.
+    pub(crate) fn version(self) -> String {
+        let package = self.package().join("package.json");
+        let package: Value = serde_json::from_slice(&fs::read(package).expect("a package")).expect("JSON");
+        package["version"].as_str().expect("a version").to_owned()
+    }
+
+    /// Runs `server ARGUMENTS` against the server at `address`. The results are left in `target/e2e/NAME.checks/`.
+    pub(crate) fn run_server(self, name: &str, arguments: &[&str], address: SocketAddr) -> Vec<Check> {
+        let url = format!("http://{address}/mcp");
+        self.run(name, &[&["server", "--url", &url], arguments].concat())
+    }
+
+    fn run(self, name: &str, arguments: &[&str]) -> Vec<Check> {
+        let results = scratch(&format!("{name}.checks"));
+        // An earlier run's would be taken for this one's.
+        let _ = fs::remove_dir_all(&results);
+        let mut command = Command::new(node());
+        command.arg(self.package().join("dist/index.js")).args(arguments).arg("--output-dir").arg(&results);
+        let output = command.env("NO_PROXY", "127.0.0.1,localhost").output().expect("the suite runs");
+        let text = String::from_utf8_lossy(&output.stdout);
+        fs::write(scratch(&format!("{name}.out")), text.as_bytes()).expect("a file in target/e2e");
+        // 1 says that some check failed.
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(matches!(output.status.code(), Some(0 | 1)), "{name}: {}\n{text}{error}", output.status);
+        read(&results)
+    }
+
+    fn package(self) -> std::path::PathBuf {
+        let package = match self {
+            Self::Latest => "@modelcontextprotocol/conformance",
+            Self::Next => "conformance-next",
+        };
+        root().join(PEERS).join("conformance/node_modules").join(package)
+    }
+}
+
+/// The suites need a newer node than the servers do; where none is packaged for this machine, the one in the PATH.
+fn node() -> std::path::PathBuf {
+    let packaged = root().join(PEERS).join("conformance/node_modules/.bin/node");
+    if packaged.exists() { packaged } else { "node".into() }
+}
+
+/// The checks that lie in `results`, one directory for each scenario, sorted.
+fn read(results: &std::path::Path) -> Vec<Check> {
+    let mut checks = Vec::new();
+    for directory in fs::read_dir(results).expect("the suite's results") {
+        let directory = directory.expect("a directory of results");
+        let name = directory.file_name().into_string().expect("a name in ASCII");
+        let scenario = &name[..name.len() - TIMESTAMP_LENGTH];
+        let file = fs::read(directory.path().join("checks.json")).expect("the checks of a scenario");
+        let found: Vec<Value> = serde_json::from_slice(&file).expect("a list of checks");
+        let text = |check: &Value, member: &str| check[member].as_str().unwrap_or_default().to_owned();
+        checks.extend(found.iter().map(|check| Check {
+            scenario: scenario.to_owned(),
+            id: text(check, "id"),
+            status: text(check, "status"),
+            message: without_addresses(&text(check, "errorMessage")),
+        }));
+    }
+    checks.sort();
+    checks
+}
+
+/// `message` with `HOST` for each `127.0.0.1:PORT` and `localhost:PORT`.
+fn without_addresses(message: &str) -> String {
+    let mut out = message.to_owned();
+    for host in ["127.0.0.1:", "localhost:"] {
+        let mut parts = out.split(host);
+        let first = parts.next().unwrap_or_default().to_owned();
+        let rest = parts.map(|part| part.trim_start_matches(|c: char| c.is_ascii_digit()));
+        out = rest.fold(first, |text, part| text + "HOST" + part);
+    }
+    out
+}
