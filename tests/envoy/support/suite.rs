@@ -6,7 +6,8 @@ use std::fs;
 use std::net::SocketAddr;
 use std::process::Command;
 
-/// What the tool puts behind the name of a scenario, as in `ping-2026-01-31T23-59-59-000Z`.
+/// What the tool puts around the name of a server's scenario, as in `server-ping-2026-01-31T23-59-59-000Z`.
+const PREFIX: &str = "server-";
 const TIMESTAMP_LENGTH: usize = "-2026-01-31T23-59-59-000Z".len();
 
 /// Which release of the suite.
@@ -29,6 +30,13 @@ pub(crate) struct Check {
     pub(crate) status: String,
     /// Why, where the suite says so; addresses are left out, because they differ from run to run.
     pub(crate) message: String,
+}
+
+impl Check {
+    fn new(scenario: &str, id: &str, status: &str, message: &str) -> Self {
+        let message = without_addresses(message);
+        Self { scenario: scenario.to_owned(), id: id.to_owned(), status: status.to_owned(), message }
+    }
 }
 
 impl Suite {
@@ -82,15 +90,17 @@ fn read(results: &std::path::Path) -> Vec<Check> {
         let directory = directory.expect("a directory of results");
         let name = directory.file_name().into_string().expect("a name in ASCII");
         let scenario = &name[..name.len() - TIMESTAMP_LENGTH];
-        let file = fs::read(directory.path().join("checks.json")).expect("the checks of a scenario");
+        let scenario = scenario.strip_prefix(PREFIX).unwrap_or(scenario);
+        let Ok(file) = fs::read(directory.path().join("checks.json")) else {
+            // A scenario that broke off leaves none, and counts as one failure.
+            checks.push(Check::new(scenario, "", "FAILURE", "the scenario broke off"));
+            continue;
+        };
         let found: Vec<Value> = serde_json::from_slice(&file).expect("a list of checks");
-        let text = |check: &Value, member: &str| check[member].as_str().unwrap_or_default().to_owned();
-        checks.extend(found.iter().map(|check| Check {
-            scenario: scenario.to_owned(),
-            id: text(check, "id"),
-            status: text(check, "status"),
-            message: without_addresses(&text(check, "errorMessage")),
-        }));
+        for check in &found {
+            let text = |member: &str| check[member].as_str().unwrap_or_default();
+            checks.push(Check::new(scenario, text("id"), text("status"), text("errorMessage")));
+        }
     }
     checks.sort();
     checks
