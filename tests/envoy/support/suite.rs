@@ -1,6 +1,7 @@
 //! The official conformance suites: one run of the command line tool, and what came of each of its checks.
 
 use super::parts::{PEERS, root, scratch};
+use super::relay::Relay;
 use serde_json::Value;
 use std::fs;
 use std::net::SocketAddr;
@@ -50,16 +51,39 @@ impl Suite {
     /// Runs `server ARGUMENTS` against the server at `address`. The results are left in `target/e2e/NAME.checks/`.
     pub(crate) fn run_server(self, name: &str, arguments: &[&str], address: SocketAddr) -> Vec<Check> {
         let url = format!("http://{address}/mcp");
-        self.run(name, &[&["server", "--url", &url], arguments].concat())
+        self.run(name, Command::new(node()), &[&["server", "--url", &url], arguments].concat())
     }
 
-    fn run(self, name: &str, arguments: &[&str]) -> Vec<Check> {
+    /// Runs `client --scenario SCENARIO ARGUMENTS` on the client that `tests/peers` has for it, which connects through
+    /// `gateway` if there is one.
+    pub(crate) fn run_client(
+        self,
+        name: &str,
+        scenario: &str,
+        arguments: &[&str],
+        gateway: Option<(SocketAddr, &Relay)>,
+    ) -> Vec<Check> {
+        let mut command = Command::new(node());
+        if let Some((address, relay)) = gateway {
+            command.env("MCP_POLICY_GATEWAY", address.to_string()).env("MCP_POLICY_TARGET", &relay.target);
+        }
+        // The suite gives the line to a shell, so it should hold no path.
+        let client = ["client", "--command", "node conformance-client.mjs", "--scenario", scenario];
+        let checks = self.run(&format!("{name}-{scenario}"), command, &[&client, arguments].concat());
+        // A connection that is kept would lead the next scenario to this one's server.
+        if let Some((_, relay)) = gateway {
+            relay.wait_for_rest();
+        }
+        checks
+    }
+
+    fn run(self, name: &str, mut command: Command, arguments: &[&str]) -> Vec<Check> {
         let results = scratch(&format!("{name}.checks"));
         // An earlier run's would be taken for this one's.
         let _ = fs::remove_dir_all(&results);
-        let mut command = Command::new(node());
+        command.current_dir(root().join(PEERS)).env("NO_PROXY", "127.0.0.1,localhost");
         command.arg(self.package().join("dist/index.js")).args(arguments).arg("--output-dir").arg(&results);
-        let output = command.env("NO_PROXY", "127.0.0.1,localhost").output().expect("the suite runs");
+        let output = command.output().expect("the suite runs");
         let text = String::from_utf8_lossy(&output.stdout);
         fs::write(scratch(&format!("{name}.out")), text.as_bytes()).expect("a file in target/e2e");
         // 1 says that some check failed.
