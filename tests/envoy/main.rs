@@ -32,6 +32,7 @@ mod load;
 mod records;
 mod refunds;
 mod reload;
+mod revisions;
 mod sections;
 mod streams;
 mod support;

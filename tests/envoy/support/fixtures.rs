@@ -22,4 +22,9 @@ impl Fixtures {
         let address = process.wait_for_address("fixtures.py: listening on ");
         Self { _process: process, address }
     }
+
+    /// The URL of its MCP endpoint.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}/mcp", self.address)
+    }
 }
