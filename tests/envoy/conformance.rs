@@ -128,18 +128,16 @@ fn a_client_seems_the_same(run: &ClientRun) {
 
 /// Fails with what ended otherwise.
 fn assert_same(name: &str, direct: &[Check], through: &[Check]) {
-    let missing = |of: &[Check], from: &[Check]| {
-        let mut from = from.to_vec();
-        let is_missing = |check: &Check| match from.iter().position(|other| other == check) {
-            Some(at) => {
-                from.remove(at);
-                false
+    let without = |of: &[Check], others: &[Check]| {
+        let mut rest = of.to_vec();
+        for other in others {
+            if let Some(at) = rest.iter().position(|check| check == other) {
+                rest.remove(at);
             }
-            None => true,
-        };
-        of.iter().cloned().filter(is_missing).collect::<Vec<_>>()
+        }
+        rest
     };
-    let (lost, new) = (missing(direct, through), missing(through, direct));
+    let (lost, new) = (without(direct, through), without(through, direct));
     assert!(lost.is_empty() && new.is_empty(), "{name}: without the gateway {lost:#?}\nwith it {new:#?}");
 }
 
