@@ -1,6 +1,6 @@
-// The TypeScript SDK's second client (`@modelcontextprotocol/client`), for the client scenarios of the conformance suite,
-// which runs `node conformance-client.mjs URL`: connects in the era that the scenario is about, lists what there is,
-// and calls every tool, with the arguments that the scenario gives or else with ones that fit.
+// The TypeScript SDK's second client (`@modelcontextprotocol/client`), for the client scenarios of the conformance
+// suites, which run `node conformance-client.mjs URL`: connects in the era that the scenario is about, lists what there
+// is, and calls every tool, with the arguments that the scenario gives or else with ones that fit.
 //
 // With MCP_POLICY_GATEWAY it goes through a gateway: it leaves the address of the scenario's server in the file
 // MCP_POLICY_TARGET, for the gateway's upstream to be there, and connects to the gateway under the same path.
