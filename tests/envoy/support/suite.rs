@@ -5,6 +5,7 @@ use super::relay::Relay;
 use serde_json::Value;
 use std::fs;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What the tool puts around the name of a server's scenario, as in `server-ping-2026-01-31T23-59-59-000Z`.
@@ -92,7 +93,7 @@ impl Suite {
         read(&results)
     }
 
-    fn package(self) -> std::path::PathBuf {
+    fn package(self) -> PathBuf {
         let package = match self {
             Self::Latest => "@modelcontextprotocol/conformance",
             Self::Next => "conformance-next",
@@ -102,13 +103,13 @@ impl Suite {
 }
 
 /// The suites need a newer node than the servers do; where none is packaged for this machine, the one in the PATH.
-fn node() -> std::path::PathBuf {
+fn node() -> PathBuf {
     let packaged = root().join(PEERS).join("conformance/node_modules/.bin/node");
     if packaged.exists() { packaged } else { "node".into() }
 }
 
 /// The checks that lie in `results`, one directory for each scenario, sorted.
-fn read(results: &std::path::Path) -> Vec<Check> {
+fn read(results: &Path) -> Vec<Check> {
     let mut checks = Vec::new();
     for directory in fs::read_dir(results).expect("the suite's results") {
         let directory = directory.expect("a directory of results");
