@@ -233,6 +233,11 @@ impl<'a> Named<'a> {
                 let (feature, name) = in_ref(params)?;
                 (feature, name, None)
             }
+            // Judged like the empty URI, as which some servers read it. Not refused, because 2026-07-28 has no such
+            // method any more, and its servers have to say so.
+            "resources/subscribe" | "resources/unsubscribe" if params.get("uri").is_none() => {
+                (Feature::Resource, Cow::default(), None)
+            }
             _ => in_params(params, Feature::Resource)?,
         };
         let arguments = params.get("arguments").filter(|raw| takes_arguments(method) && raw.kind() != Kind::Null);

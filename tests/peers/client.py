@@ -1,8 +1,12 @@
-"""The Python SDK's client, driven step by step: `python client.py URL STEPS_JSON`.
+"""The Python SDK's client, driven step by step: `python client.py URL STEPS_JSON [MODE]`.
 
-A step is {"list": true} (every page) or {"call": NAME, "arguments": {...}}. Prints one JSON array with one outcome for
-each step: {"tools": [...]}, {"isError": bool, "text": "..."}, or {"error": {"code": int, "message": "..."}} for a
-JSON-RPC error. Everything else goes to stderr and ends with exit code 1.
+Without a mode it is the SDK's default, `auto`: asks with server/discover first, then falls back to the handshake. On
+HTTP+SSE when the URL ends in /sse.
+
+A step is {"list": true} (every page), {"call": NAME, "arguments": {...}} or {"revision": true}. Prints one JSON array
+with one outcome for each step: {"tools": [...]}, {"isError": bool, "text": "..."}, {"revision": "..."}, or
+{"error": {"code": int, "message": "..."}} for a JSON-RPC error. Everything else goes to stderr and ends with exit
+code 1.
 """
 
 import json
@@ -11,11 +15,14 @@ from typing import Any
 
 import anyio
 from mcp import Client, MCPError
+from mcp.client.sse import sse_client
 
 TIME_LIMIT_SECONDS = 60
 
 
 async def run(client: Client, step: dict[str, Any]) -> dict[str, Any]:
+    if step.get("revision"):
+        return {"revision": client.protocol_version}
     if step.get("list"):
         # Without the SDK's cache, because a list that was not asked for again would prove nothing.
         page = await client.list_tools(cache_mode="bypass")
@@ -36,12 +43,12 @@ async def outcome(client: Client, step: dict[str, Any]) -> dict[str, Any]:
         return {"error": {"code": error.code, "message": error.message}}
 
 
-async def main(url: str, steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
+async def main(url: str, steps: list[dict[str, Any]], mode: str) -> list[dict[str, Any]]:
     with anyio.fail_after(TIME_LIMIT_SECONDS):
-        # The default mode: asks with server/discover first, then falls back to the handshake.
-        async with Client(url) as client:
+        async with Client(sse_client(url) if url.endswith("/sse") else url, mode=mode) as client:
             return [await outcome(client, step) for step in steps]
 
 
 if __name__ == "__main__":
-    print(json.dumps(anyio.run(main, sys.argv[1], json.loads(sys.argv[2]))))
+    chosen = sys.argv[3] if len(sys.argv) > 3 else "auto"
+    print(json.dumps(anyio.run(main, sys.argv[1], json.loads(sys.argv[2]), chosen)))

@@ -1,4 +1,4 @@
-//! The reference MCP server, `@modelcontextprotocol/server-everything`, on streamable HTTP.
+//! The reference MCP server, `@modelcontextprotocol/server-everything`, on streamable HTTP or on HTTP+SSE.
 
 use super::parts::{PEERS, root};
 use super::process::Process;
@@ -13,19 +13,24 @@ pub(crate) struct Everything {
 }
 
 impl Everything {
-    /// Starts one; its log is `target/e2e/NAME.log`.
+    /// Starts one on streamable HTTP; its log is `target/e2e/NAME.log`.
     pub(crate) fn start(name: &str) -> Self {
+        Self::start_on(name, "streamableHttp")
+    }
+
+    /// Starts one on HTTP+SSE, under `/sse`.
+    pub(crate) fn start_on_sse(name: &str) -> Self {
+        Self::start_on(name, "sse")
+    }
+
+    fn start_on(name: &str, transport: &str) -> Self {
         let peers = root().join(PEERS);
         let mut command = Command::new("node");
         command.arg("--require").arg(peers.join("loopback.cjs"));
         command.arg(peers.join("node_modules/@modelcontextprotocol/server-everything/dist/index.js"));
-        command.arg("streamableHttp").env("PORT", "0").current_dir(&peers);
+        command.arg(transport).env("PORT", "0").current_dir(&peers);
         let mut process = Process::start(name, &mut command);
-        let address = process.wait_for("an address to listen on", |process| {
-            let log = process.log();
-            let line = log.lines().find_map(|line| line.strip_prefix("loopback.cjs: listening on "))?;
-            line.parse().ok()
-        });
+        let address = process.wait_for_address("loopback.cjs: listening on ");
         Self { _process: process, address }
     }
 

@@ -4,12 +4,15 @@
 pub(crate) mod clients;
 pub(crate) mod envoy;
 pub(crate) mod everything;
+pub(crate) mod fixtures;
 pub(crate) mod http;
 pub(crate) mod keys;
 pub(crate) mod mcp;
 pub(crate) mod parts;
 pub(crate) mod process;
+pub(crate) mod relay;
 pub(crate) mod request;
 pub(crate) mod setup;
+pub(crate) mod suite;
 pub(crate) mod upstream;
 pub(crate) mod wait;

@@ -28,6 +28,11 @@ impl Parts {
         Self::find(&[PLUGIN, "target/peers/node_modules", PYTHON])
     }
 
+    /// All that, and the conformance suites. `None`, after saying why, when the test has to be skipped.
+    pub(crate) fn with_conformance() -> Option<Self> {
+        Self::find(&[PLUGIN, "target/peers/node_modules", "target/peers/conformance/node_modules", PYTHON])
+    }
+
     fn find(files: &[&str]) -> Option<Self> {
         let envoy = env::var_os("MCP_POLICY_ENVOY").map(|path| root().join(path));
         let mut missing: Vec<String> =

@@ -3,6 +3,7 @@
 use super::parts::scratch;
 use super::wait;
 use std::fs::{self, File};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
@@ -39,6 +40,13 @@ impl Process {
             probe(self)
         });
         found.unwrap_or_else(|| panic!("{}: no {what} within {:?}", self.name, wait::DEADLINE))
+    }
+
+    /// Waits until it says on stderr, after these words, where it listens.
+    pub(crate) fn wait_for_address(&mut self, words: &str) -> SocketAddr {
+        self.wait_for("an address to listen on", |process| {
+            process.log().lines().find_map(|line| line.strip_prefix(words))?.parse().ok()
+        })
     }
 
     /// Waits until it ends by itself.
