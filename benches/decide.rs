@@ -78,6 +78,7 @@ fn measure(policy: &Policy, names: &[String], store: &mut MemoryStore) -> Durati
             method: "tools/call",
             target: Some(Target { feature: Feature::Tool, name }),
             arguments: Reader::new(text).value().ok(),
+            continues: false,
             meta: None,
             now: Timestamp::from_millis(0),
             facts: &NoFacts,

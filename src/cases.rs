@@ -209,6 +209,7 @@ impl Call {
             method: self.method(),
             target: self.target(),
             arguments: arguments.and_then(raw),
+            continues: self.continues,
             meta,
             now: self.at,
             facts: &Stated(self),

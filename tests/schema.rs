@@ -249,7 +249,7 @@ fn example() -> Value {
                 {"conditions": [{"all": [test]}]}, {"conditions": []}],
             "require_approval": [{"id": "q", "conditions": [], "timeout": "30m"}, {"conditions": [test], "timeout": 60}],
             "limits": [
-                {"counter": "c", "id": "i", "window": "day", "max": 2.5, "scope": ["grant", "tool"], "increment": 2,
+                {"counter": "c", "id": "i", "window": "day", "max": 2.5, "continuations": 9, "scope": ["grant", "tool"], "increment": 2,
                  "align": "rolling", "mode": "enforce", "on_deny": "x"},
                 {"counter": "d", "window": 90, "max": 1, "scope": "global", "increment_from": "args.n", "on_missing": "skip"},
                 {"counter": "e", "window": "session", "max": 1, "scope": ["session"]}],
@@ -277,7 +277,7 @@ fn tested() -> Value {
             {"name": "n", "grant": "g", "at": "2026-11-21T09:30:00Z", "headers": {"X-Team": "a b", "x": ""},
              "claims": {"groups": ["a", 1, null], "a": {"b": true}},
              "after": [{"tool": "a", "arguments": {"a": 1}, "times": 2, "upstream": "http_error", "at": 1}],
-             "call": {"tool": "a", "meta": {"k": {}}, "headers": {"x-team": "b"}, "claims": {}, "session": "s"},
+             "call": {"tool": "a", "continues": true, "meta": {"k": {}}, "headers": {"x-team": "b"}, "claims": {}, "session": "s"},
              "expect": "allowed", "rule": "", "message": ""},
             {"name": "n", "call": {"resource": "a:b", "method": "resources/subscribe"}, "expect": "allowed"},
             {"name": "n", "call": {"method": "ping"}, "expect": "allowed"},

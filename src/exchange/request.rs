@@ -229,6 +229,7 @@ impl Exchange {
             method: operation.method(),
             target: None,
             arguments: named.and_then(|named| named.arguments),
+            continues: named.is_some_and(|named| named.continues),
             meta,
             now,
             facts: &known,

@@ -84,6 +84,8 @@ pub struct Call {
     pub headers: Vec<(String, String)>,
     /// The payload of the JWT that the proxy verified, an object; `None` without one.
     pub claims: Option<Value>,
+    /// It goes on with an earlier call.
+    pub continues: bool,
     /// The grant's id.
     pub grant: String,
     /// The `Mcp-Session-Id`.
@@ -270,6 +272,7 @@ impl Call {
         }
         let method = fields.string("method", problems).map(str::to_owned);
         let Defaults { grant, at, headers, claims } = read_defaults(fields, defaults, problems);
+        let continues = fields.bool("continues", problems).unwrap_or(false);
         let session = fields.string("session", problems).map(str::to_owned);
         let upstream = fields.choice("upstream", &UPSTREAM, problems).unwrap_or(Upstream::Success);
         let is_read = if is_method_alone { method.is_some() } else { reaches.is_some() };
@@ -278,6 +281,7 @@ impl Call {
             reaches,
             method,
             arguments,
+            continues,
             meta,
             headers,
             claims,

@@ -168,10 +168,10 @@ impl Policy {
         let limits = limits.flat_map(|checks| checks.limits.iter().map(|limit| (limit, checks.is_shadow)));
         match reserve(limits, query, trees.arguments.as_ref(), store, notes.trace) {
             Ok((reservation, noted)) => {
-                let noted = noted.map(|limit| Finding::new(&limit.rule, limit.message.as_str()));
+                let noted = noted.map(|limit| Finding::new(&limit.rule, limit.words(query)));
                 Decision::passed(reservation, notes.shadow.or(noted))
             }
-            Err(Refusal::Spent(limit)) => self.refuse(Finding::new(&limit.rule, limit.message.as_str()), notes),
+            Err(Refusal::Spent(limit, words)) => self.refuse(Finding::new(&limit.rule, words), notes),
             Err(Refusal::NoAmount(limit, path)) => {
                 self.refuse(Finding::new(&limit.rule, format!("Missing or invalid amount at \"{path}\"")), notes)
             }

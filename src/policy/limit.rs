@@ -20,7 +20,9 @@ const MAX_KEY_PART_BYTES: usize = 128;
 #[derive(Debug)]
 pub(super) struct Limit {
     pub(super) rule: String,
-    pub(super) message: String,
+    message: String,
+    /// For calls that continue one: what is said, and their own maximum in millionths.
+    continuations: Option<(String, u64)>,
     pub(super) is_shadow: bool,
     window: Window,
     is_rolling: bool,
@@ -41,8 +43,8 @@ pub struct Reservation {
 /// Why nothing was reserved.
 #[derive(Debug)]
 pub(super) enum Refusal<'p> {
-    /// This limit has no room left.
-    Spent(&'p Limit),
+    /// This limit has no room left; its words.
+    Spent(&'p Limit, &'p str),
     /// The argument that says how much is missing or no amount; its path.
     NoAmount(&'p Limit, &'p str),
     /// The argument is there only in another case.
@@ -61,7 +63,12 @@ impl Limit {
             push_part(&mut key_prefix, part);
         }
         let name = limit.id.unwrap_or(limit.counter);
+        let continuations = limit.continuations.map(|(max_text, max)| {
+            let default = format!("Rate limit of {max_text} continuations per {window} reached. Try again later.");
+            (limit.on_deny.clone().unwrap_or(default), max)
+        });
         Self {
+            continuations,
             rule: limit.list.within(policy_at).child(name).as_str().to_owned(),
             message: limit.on_deny.unwrap_or(default),
             is_shadow: limit.is_shadow,
@@ -72,6 +79,11 @@ impl Limit {
             scope: limit.scope,
             key_prefix,
         }
+    }
+
+    /// What it says when it has no room left.
+    pub(super) fn words(&self, query: &Query<'_>) -> &str {
+        self.continuations.as_ref().filter(|_| query.continues).map_or(&self.message, |(message, _)| message)
     }
 
     /// Whether reserving it reads the call's arguments.
@@ -103,6 +115,10 @@ impl Limit {
                     }
                 }
             }
+        }
+        if self.continuations.is_some() && query.continues {
+            // No part begins with a letter.
+            key.push(b'c');
         }
         key
     }
@@ -190,14 +206,14 @@ impl Reservation {
             window: limit.window,
             is_rolling: limit.is_rolling,
             amount: amount.saturating_sub(charged),
-            max: limit.max,
+            max: limit.continuations.as_ref().filter(|_| query.continues).map_or(limit.max, |(_, max)| *max),
         };
         match counter::charge(&key, &request, store) {
             Ok(charge) => {
                 self.charges.push(charge);
                 Ok(())
             }
-            Err(NotCounted::Full) => Err(Refusal::Spent(limit)),
+            Err(NotCounted::Full) => Err(Refusal::Spent(limit, limit.words(query))),
             Err(NotCounted::Uncertain) => Err(Refusal::Uncertain),
         }
     }
@@ -244,6 +260,7 @@ mod tests {
             method: "tools/call",
             target: Some(Target { feature: Feature::Tool, name: "t" }),
             arguments: None,
+            continues: false,
             meta: None,
             now: Timestamp::from_millis(seconds * 1000),
             facts: &NoFacts,

@@ -51,6 +51,9 @@ pub struct Query<'a> {
     pub target: Option<Target<'a>>,
     /// `params.arguments`, an object.
     pub arguments: Option<Raw<'a>>,
+    /// It carries `params.inputResponses` or `params.requestState`: by the client's word, it goes on with an earlier call
+    /// (MCP 2026-07-28, multi round-trip requests).
+    pub continues: bool,
     /// `params._meta`.
     pub meta: Option<Raw<'a>>,
     /// When, by the proxy's clock.

@@ -20,7 +20,8 @@ const LISTEN: &str = "subscriptions/listen";
 /// How many resources one `subscriptions/listen` may name; each is judged.
 pub const MAX_SUBSCRIPTIONS: usize = 256;
 /// Members of `params` that some method gives a meaning to.
-const PARAMS: [&str; 7] = ["name", "arguments", "_meta", "uri", "cursor", "ref", "notifications"];
+const PARAMS: [&str; 9] =
+    ["name", "arguments", "_meta", "uri", "cursor", "ref", "notifications", "inputResponses", "requestState"];
 /// Members of `params.ref`.
 const REF: [&str; 3] = ["type", "name", "uri"];
 
@@ -152,6 +153,8 @@ pub struct Named<'a> {
     pub token: Option<Raw<'a>>,
     /// `params.arguments` of a call or a prompt, an object; `null` counts as absent.
     pub arguments: Option<Raw<'a>>,
+    /// `params.inputResponses` or `params.requestState` is there.
+    pub continues: bool,
     /// `params._meta`.
     pub meta: Option<Raw<'a>>,
 }
@@ -244,7 +247,8 @@ impl<'a> Named<'a> {
         if arguments.is_some_and(|raw| raw.kind() != Kind::Object) {
             return Err(Fault::Invalid("`arguments` must be an object"));
         }
-        Ok(Self { feature, name, token, arguments, meta: params.get("_meta") })
+        let continues = ["inputResponses", "requestState"].iter().any(|member| params.get(member).is_some());
+        Ok(Self { feature, name, token, arguments, continues, meta: params.get("_meta") })
     }
 }
 

@@ -84,7 +84,10 @@ pub fn message(call: &mcp_policy::cases::Call) -> String {
     };
     let mut params = params.to_string();
     let arguments = call.arguments.as_ref().filter(|_| takes_arguments(call.method()));
-    for (name, value) in [("arguments", arguments), ("_meta", call.meta.as_ref())] {
+    let responses = call.continues.then(|| "{}".to_owned());
+    for (name, value) in
+        [("arguments", arguments), ("inputResponses", responses.as_ref()), ("_meta", call.meta.as_ref())]
+    {
         let Some(value) = value else { continue };
         params.pop();
         let comma = if params.ends_with('{') { "" } else { "," };

@@ -21,6 +21,8 @@ pub(in super::super) struct Limit {
     pub(in super::super) max_text: String,
     /// In millionths.
     pub(in super::super) max: u64,
+    /// The same two for calls that continue one, where those have a count of their own.
+    pub(in super::super) continuations: Option<(String, u64)>,
     /// Sorted; empty for one count of everybody.
     pub(in super::super) scope: Vec<Scope>,
     pub(in super::super) amount: Amount,
@@ -163,6 +165,7 @@ impl Limit {
             window,
             max_text,
             max,
+            continuations: None,
             scope,
             amount: Amount::Fixed(super::super::number::MICROS),
             is_rolling: false,
@@ -185,6 +188,7 @@ impl Limit {
         }
         let window = read_window(&mut fields, problems);
         let max = read_max(&mut fields, problems);
+        let continuations = read_count(&mut fields, "continuations", problems);
         let scope = read_scope(&mut fields, &[Scope::Grant], problems);
         check_session(window, &scope, at, problems);
         let amount = read_amount(&mut fields, problems);
@@ -194,7 +198,20 @@ impl Limit {
         fields.finish(problems);
         let (max_text, max) = max?;
         let (counter, window, amount) = (counter?.to_owned(), window?, amount?);
-        Some(Self { counter, id, window, max_text, max, scope, amount, is_rolling, is_shadow, on_deny, list })
+        Some(Self {
+            counter,
+            id,
+            window,
+            max_text,
+            max,
+            continuations,
+            scope,
+            amount,
+            is_rolling,
+            is_shadow,
+            on_deny,
+            list,
+        })
     }
 }
 
@@ -224,13 +241,17 @@ fn check_session(window: Option<Window>, scope: &[Scope], at: &Pointer, problems
 
 fn read_max(fields: &mut Fields<'_>, problems: &mut Problems) -> Option<(String, u64)> {
     fields.require("max", problems);
-    let (value, at) = fields.take("max")?;
+    read_count(fields, "max", problems)
+}
+
+fn read_count(fields: &mut Fields<'_>, name: &'static str, problems: &mut Problems) -> Option<(String, u64)> {
+    let (value, at) = fields.take(name)?;
     if let Value::Number(digits) = value
         && let Some(max) = Decimal::parse(digits).and_then(|max| max.micros(false))
     {
         return Some((digits.clone(), max));
     }
-    problems.add(&at, format!("max must be a number of at least 0, got {value}"));
+    problems.add(&at, format!("{name} must be a number of at least 0, got {value}"));
     None
 }
 
