@@ -10,7 +10,8 @@ use crate::wire::json::{Kind, Raw, Reader, Text};
 use crate::wire::members::Members;
 use crate::wire::reply::string;
 
-/// Whether a POST is one of that transport: its session stands in the URL, and no header of a later one is there.
+/// Whether a POST is one of that transport: its session stands in the URL, and not in a header. `MCP-Protocol-Version`
+/// some of its clients send.
 pub(super) fn is_legacy(headers: &Headers) -> bool {
     let path = headers.first(":path").unwrap_or_default();
     let query = path.iter().position(|byte| *byte == b'?').and_then(|at| path.get(at + 1..)).unwrap_or_default();
@@ -19,8 +20,7 @@ pub(super) fn is_legacy(headers: &Headers) -> bool {
         let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default();
         name.iter().filter(|byte| !matches!(byte, b'_' | b'-')).map(u8::to_ascii_lowercase).eq(*b"sessionid")
     };
-    let is_later = ["mcp-session-id", "mcp-protocol-version"].iter().any(|name| headers.first(name).is_some());
-    !is_later && query.split(|byte| *byte == b'&').any(names_session)
+    headers.first("mcp-session-id").is_none() && query.split(|byte| *byte == b'&').any(names_session)
 }
 
 /// The request that makes its server say what `reply` says; `None` where that has no id to answer under, or is about
@@ -82,7 +82,8 @@ mod tests {
         };
         for legacy in ["/message?sessionId=1", "/messages/?session_id=a", "/sse?sessionid=a&b", "/m?x=1&SESSIONID"] {
             assert!(path(legacy, &[]), "{legacy}");
-            assert!(!path(legacy, &[("mcp-session-id", "a")]) && !path(legacy, &[("mcp-protocol-version", "a")]));
+            assert!(path(legacy, &[("mcp-protocol-version", "2025-11-25")]), "{legacy}");
+            assert!(!path(legacy, &[("mcp-session-id", "a")]), "{legacy}");
         }
         for later in ["/mcp", "/sessionId=1", "/mcp?session=1", "/mcp?x=sessionId", ""] {
             assert!(!path(later, &[]), "{later}");

@@ -174,7 +174,7 @@ impl Exchange {
             ));
         }
         let operation = mcp::classify(&message)?;
-        mirror::check(&message, &self.head.mirrors)?;
+        mirror::check(&message, &self.head.mirrors, !self.head.is_legacy)?;
         Ok((id, operation))
     }
 

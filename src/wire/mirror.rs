@@ -27,39 +27,40 @@ pub struct Mirrors {
     pub name: Option<Vec<u8>>,
 }
 
-/// Holds the headers against `message`.
+/// Holds the headers against `message`. Without `has_mirrors` its transport is one that has none (HTTP+SSE), and nothing
+/// is asked of it but that it does not contradict itself.
 ///
 /// # Errors
 /// [`HEADER_MISMATCH`] when one says something else, or is missing where the revision asks for it; [`INVALID_PARAMS`]
 /// when the body does not claim the revision that the header names; [`INVALID_REQUEST`] when its claim is ambiguous. Each
 /// goes with HTTP status 400.
-pub fn check<'a>(message: &Message<'a>, mirrors: &Mirrors) -> Result<(), Malformed<'a>> {
+pub fn check<'a>(message: &Message<'a>, mirrors: &Mirrors, has_mirrors: bool) -> Result<(), Malformed<'a>> {
     let id = message.id;
     // An answer of the client claims nothing; it goes to who asked.
     let Content::Call { method, params } = &message.content else { return Ok(()) };
     let mismatch = |reason: &str| Malformed::new(HEADER_MISMATCH, format!("Header mismatch: {reason}"), id);
     let claim = claim(params.as_ref()).map_err(|reason| Malformed::new(INVALID_REQUEST, reason, id))?;
     let version = mirrors.version.as_deref().map(<[u8]>::trim_ascii);
-    let has_mirrors = version.is_some_and(is_mirrored);
-    // Nothing is asked of a notification but that it does not contradict itself.
-    let is_request = id.is_some();
+    let is_later = version.is_some_and(is_mirrored);
+    // Nothing is asked of a notification either.
+    let is_complete = has_mirrors && id.is_some();
     match (claim, version) {
         (Some(claim), Some(version)) if claim.as_bytes() == version => {}
         (Some(_), Some(_)) => return Err(mismatch("`MCP-Protocol-Version` is not what `_meta` claims")),
-        (Some(_), None) if is_request => return Err(mismatch("`MCP-Protocol-Version` is missing")),
-        (None, Some(_)) if has_mirrors && is_request => {
+        (Some(_), None) if is_complete => return Err(mismatch("`MCP-Protocol-Version` is missing")),
+        (None, Some(_)) if is_later && is_complete => {
             let reason = format!("Invalid params: `_meta` must have `{CLAIM}`, as `MCP-Protocol-Version` says");
             return Err(Malformed::new(INVALID_PARAMS, reason, id));
         }
         (Some(_) | None, None) | (None, Some(_)) => {}
     }
-    if !has_mirrors {
+    if !is_later {
         return Ok(());
     }
     match mirrors.method.as_deref().map(<[u8]>::trim_ascii) {
         Some(value) if value == method.as_bytes() => {}
         Some(_) => return Err(mismatch("`Mcp-Method` is not the method of the message")),
-        None if is_request => return Err(mismatch("`Mcp-Method` is missing")),
+        None if is_complete => return Err(mismatch("`Mcp-Method` is missing")),
         None => {}
     }
     let Some((member, is_needed)) = named_by(method) else { return Ok(()) };
@@ -69,7 +70,7 @@ pub fn check<'a>(message: &Message<'a>, mirrors: &Mirrors) -> Result<(), Malform
     match mirrors.name.as_deref().map(<[u8]>::trim_ascii) {
         Some(header) if decoded(header).is_some_and(|header| *header == *value.as_bytes()) => Ok(()),
         Some(_) => Err(mismatch(&format!("`Mcp-Name` is not `{member}`"))),
-        None if is_needed && is_request => Err(mismatch("`Mcp-Name` is missing")),
+        None if is_needed && is_complete => Err(mismatch("`Mcp-Name` is missing")),
         None => Ok(()),
     }
 }
@@ -130,7 +131,7 @@ mod tests {
     fn code(body: &str, version: Option<&str>, method: Option<&str>, name: Option<&str>) -> Option<i32> {
         let bytes = |text: Option<&str>| text.map(|text| text.as_bytes().to_vec());
         let mirrors = Mirrors { version: bytes(version), method: bytes(method), name: bytes(name) };
-        check(&parse(body.as_bytes()).unwrap(), &mirrors).err().map(|malformed| malformed.code)
+        check(&parse(body.as_bytes()).unwrap(), &mirrors, true).err().map(|malformed| malformed.code)
     }
 
     fn call(name: &str, meta: &str) -> String {
@@ -202,6 +203,10 @@ mod tests {
         let task = task.replace("META", CLAIMED);
         assert_eq!(code(&task, Some(NEW), Some("tasks/get"), None), None);
         assert_eq!(code(&task, Some(NEW), Some("tasks/get"), Some("u")), Some(HEADER_MISMATCH));
+        let list = parse(list.as_bytes()).unwrap();
+        assert!(check(&list, &Mirrors::default(), false).is_ok(), "no header is asked for on HTTP+SSE");
+        let other = Mirrors { version: Some(b"2025-11-25".to_vec()), ..Mirrors::default() };
+        assert!(check(&list, &other, false).is_err());
         assert_eq!(code(r#"{"jsonrpc":"2.0","id":1,"result":{}}"#, Some(NEW), None, None), None);
     }
 }

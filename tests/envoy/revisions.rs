@@ -111,7 +111,7 @@ fn rmcp_is_served_in_every_revision() {
 
 /// The transport of 2024-11-05: answers come on a GET stream of their own, whatever was asked by POST.
 #[test]
-fn lists_and_calls_pass_over_http_and_sse() {
+fn lists_calls_and_refusals_pass_over_http_and_sse() {
     let Some(parts) = Parts::with_peers() else { return };
     let name = "revisions-sse";
     let server = Everything::start_on_sse(&format!("{name}.server"));
@@ -125,6 +125,14 @@ fn lists_and_calls_pass_over_http_and_sse() {
         [Outcome::Tools(visible.clone()), Outcome::Result(false, "Echo: hello".to_owned()), Outcome::Tools(visible)];
     for client in [typescript, python] {
         assert_eq!(client(&format!("http://{}/sse", envoy.address), &steps), expected);
+    }
+    // Where the client waits for the answer, the server says the refusal.
+    let steps = [Step::Call(HIDDEN, json!({})), Step::Call("echo", json!({ "message": "on" }))];
+    for client in [typescript, python] {
+        let outcomes = client(&format!("http://{}/sse", envoy.address), &steps);
+        let [Outcome::Result(true, refused), echoed] = outcomes.as_slice() else { panic!("{outcomes:?}") };
+        assert!(refused.contains(&format!("[POLICY DENIED] Tool \"{HIDDEN}\" is hidden by policy")), "{refused}");
+        assert_eq!(*echoed, Outcome::Result(false, "Echo: on".to_owned()));
     }
     assert_eq!(envoy.traps(), 0);
 }
