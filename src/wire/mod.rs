@@ -1,4 +1,5 @@
-//! Bytes ↔ values: JSON, JSON-RPC, MCP and event streams. Knows protocols; knows no policy and no host.
+//! Bytes ↔ values: JSON, JSON-RPC, MCP, event streams, and the messages of the rate limit service. Knows protocols;
+//! knows no policy and no host.
 //!
 //! Everything untrusted is read here, once, strictly: what two parsers could read differently is an
 //! error, never a guess.
@@ -13,6 +14,7 @@ pub mod members;
 pub mod mirror;
 pub(crate) mod pairs;
 pub mod reply;
+pub mod rls;
 pub mod sse;
 pub mod to_client;
 pub mod tree;
