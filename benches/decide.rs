@@ -79,6 +79,7 @@ fn measure(policy: &Policy, names: &[String], store: &mut MemoryStore) -> Durati
             target: Some(Target { feature: Feature::Tool, name }),
             arguments: Reader::new(text).value().ok(),
             continues: false,
+            defers_limits: false,
             meta: None,
             now: Timestamp::from_millis(0),
             facts: &NoFacts,

@@ -210,6 +210,7 @@ impl Call {
             target: self.target(),
             arguments: arguments.and_then(raw),
             continues: self.continues,
+            defers_limits: false,
             meta,
             now: self.at,
             facts: &Stated(self),

@@ -64,6 +64,9 @@ pub struct Record {
     /// The limits got back what the call had reserved.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub rolled_back: bool,
+    /// How the call's limits were counted, where the service that keeps them did not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limits: Option<&'static str>,
     /// Why the upstream's answer, or a part of it, was not passed on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answer: Option<String>,

@@ -83,6 +83,7 @@ fn decide<'p>(policy: &'p Policy, call: &Call, store: &mut dyn Store) -> Decisio
         target: Some(Target { feature: Feature::Tool, name: call.tool }),
         arguments: call.arguments.as_deref().map(raw),
         continues: false,
+        defers_limits: false,
         meta: call.meta.as_deref().map(raw),
         now: Timestamp::from_millis(call.at),
         facts: &Sent,

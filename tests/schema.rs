@@ -19,7 +19,17 @@ const CONFIGURATION: &str = include_str!("../policies/schema/configuration.schem
 type Inexpressible = (&'static str, &'static str, &'static str);
 
 /// Faults of more than one value, or of another language.
-const RELATIONS: [Inexpressible; 12] = [
+const RELATIONS: [Inexpressible; 14] = [
+    (
+        "cannot keep this limit",
+        r#"{"policies":{"a":{"version":"1","default":"deny","all_tools":{"limits":[{"counter":"c","window":"week","max":1}]}}},"default_policy":"a","limits":{"store":"rate_limit_service","cluster":"c","domain":"d"}}"#,
+        "policies have a schema of their own, which knows no configuration",
+    ),
+    (
+        "another limit gives the same counter another maximum",
+        r#"{"policies":{"a":{"version":"1","default":"deny","all_tools":{"limits":[{"counter":"c","window":"day","max":1}]},"tools":{"b":{"limits":[{"counter":"c","window":"day","max":2}]}}}},"default_policy":"a","limits":{"store":"rate_limit_service","cluster":"c","domain":"d","maxima":"service"}}"#,
+        "no keyword compares a member of one element with that of another",
+    ),
     (
         "fails: ",
         r#"{"version":"1","default":"deny","tests":[{"name":"x","call":{"tool":"a"},"expect":"allowed"}]}"#,
@@ -83,7 +93,7 @@ const RELATIONS: [Inexpressible; 12] = [
 ];
 
 /// Spellings of one value that pass for a good one.
-const SPELLINGS: [Inexpressible; 5] = [
+const SPELLINGS: [Inexpressible; 6] = [
     (
         "timeout must be seconds (1 to 2678400)",
         r#"{"version":"1","default":"deny","all_tools":{"require_approval":[{"conditions":[],"timeout":"32d"}]}}"#,
@@ -107,6 +117,11 @@ const SPELLINGS: [Inexpressible; 5] = [
     (
         "max_body_bytes must be an integer",
         r#"{"policies":{"a":{"version":"1","default":"deny"}},"default_policy":"a","max_body_bytes":1e3}"#,
+        "the same",
+    ),
+    (
+        "timeout_ms must be an integer",
+        r#"{"policies":{"a":{"version":"1","default":"deny"}},"default_policy":"a","limits":{"store":"rate_limit_service","cluster":"c","domain":"d","timeout_ms":1e2}}"#,
         "the same",
     ),
 ];
@@ -291,6 +306,7 @@ fn configuration() -> Value {
         "policies": {"x": {"version": "1", "default": "deny"}}, "default_policy": "x", "deny_prefix": "no",
         "max_body_bytes": 1, "max_list_ttl_ms": 0, "hold_request_headers": true, "hidden_reply": "policy", "log": "none",
         "strip_authorization": false, "strip_cookies": true, "jwt_payload_key": "k",
+        "limits": {"store": "rate_limit_service", "cluster": "c", "domain": "d", "timeout_ms": 1, "on_failure": "local", "maxima": "policy"},
         "grants": [
             {"id": "a", "label": "A", "match": {"bearer_sha256": "0".repeat(64)}, "policy": "x"},
             {"id": "b", "match": {"header": {"name": "x-agent", "equals": "b"}}, "policy": null},

@@ -4,9 +4,11 @@
 //! replaces a good one.
 
 mod grants;
+mod limits;
 mod settings;
 
 pub use grants::Grant;
+pub use limits::{LimitService, Limits, OnFailure};
 pub use settings::{DEFAULT_MAX_BODY_BYTES, HiddenReply, Log, Settings};
 
 use crate::cases;
@@ -17,7 +19,7 @@ use grants::Grants;
 /// The name that a bare policy's counters belong to.
 const BARE_POLICY: &str = "default";
 /// Members that only a configuration has; one of them tells it from a bare policy.
-const CONFIGURATION: [&str; 12] = [
+const CONFIGURATION: [&str; 13] = [
     "policies",
     "grants",
     "default_policy",
@@ -27,6 +29,7 @@ const CONFIGURATION: [&str; 12] = [
     "jwt_payload_key",
     "max_body_bytes",
     "max_list_ttl_ms",
+    "limits",
     "hold_request_headers",
     "hidden_reply",
     "log",
@@ -41,6 +44,8 @@ pub struct Gate {
     default_policy: Option<usize>,
     /// What holds whichever policy applies.
     pub settings: Settings,
+    /// Where limits are counted.
+    pub limits: Limits,
     cuts_lists: bool,
 }
 
@@ -71,7 +76,7 @@ impl Gate {
 
     fn new(policies: Vec<Policy>, grants: Grants, default_policy: Option<usize>, settings: Settings) -> Self {
         let cuts_lists = policies.iter().any(Policy::cuts_lists);
-        Self { policies, grants, default_policy, settings, cuts_lists }
+        Self { policies, grants, default_policy, settings, limits: Limits::Local, cuts_lists }
     }
 
     /// How long a client may keep a list, in milliseconds; `None` where no policy cuts one, and all callers are shown
@@ -148,9 +153,11 @@ impl Gate {
         }
         let default_policy = read_policy_name(&mut fields, "default_policy", has_grants, &names, problems);
         let settings = Settings::read(&mut fields, grants.have_bearer(), problems);
+        let limits = Limits::read(&mut fields, problems);
         fields.finish(problems);
+        limits.check(policies.iter().filter_map(|(_, policy)| policy.as_ref()), problems);
         let policies = policies.into_iter().map(|(_, policy)| policy).collect::<Option<_>>()?;
-        Some(Self::new(policies, grants, default_policy, settings))
+        Some(Self { limits, ..Self::new(policies, grants, default_policy, settings) })
     }
 }
 

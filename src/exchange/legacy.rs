@@ -93,7 +93,11 @@ mod tests {
     #[test]
     fn a_refusal_becomes_a_request_that_no_server_can_run() {
         let call = crate::wire::reply::refused_call(
-            crate::wire::jsonrpc::parse(br#"{"jsonrpc":"2.0","id":"\u0041","method":"a"}"#).unwrap().id.unwrap(),
+            crate::wire::jsonrpc::parse(br#"{"jsonrpc":"2.0","id":"\u0041","method":"a"}"#)
+                .unwrap()
+                .id
+                .unwrap()
+                .as_str(),
             "no: \"x\"\n",
         );
         let error = crate::wire::reply::error(Some("7"), -32600, "Invalid Request: a");

@@ -10,6 +10,7 @@ mod head;
 mod headers;
 mod known;
 mod legacy;
+mod limits;
 mod passage;
 mod refusal;
 mod request;
@@ -42,6 +43,8 @@ pub enum Step {
     Hold(Vec<u8>),
     /// Let it go on with these bytes, of another length than the headers say, which are still held.
     Resize(Vec<u8>),
+    /// Hold it, and make this request of the rate limit service; its end is reported by [`Exchange::limits_counted`].
+    Ask(Vec<u8>),
 }
 
 /// What the host is to do with headers.
@@ -96,6 +99,8 @@ pub struct Exchange {
     /// Whom it is judged as; `None` before its headers came, and when nobody may call like that.
     caller: Option<Caller>,
     phase: Phase,
+    /// While [`Phase::Asking`].
+    pending: Option<Box<limits::Pending>>,
     asked: Asked,
     answer: Answer,
     /// What the call holds of its limits until its end is known.
@@ -106,12 +111,14 @@ pub struct Exchange {
     judged_at: u64,
 }
 
-/// How far the request is. The server's answer is watched in the first two: where headers are not held, a
+/// How far the request is. The server's answer is watched in all but the last: where headers are not held, a
 /// server may answer before the body was judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     /// Nothing of its body may go on yet.
     Judging,
+    /// Nor yet: it is judged but for its limits, which a service is counting.
+    Asking,
     /// Let through.
     Forwarded,
     /// We answered, and that answer passes; nothing more of the request goes on.
@@ -135,6 +142,7 @@ impl Exchange {
             head: head::Head::default(),
             headers: Headers::default(),
             phase: Phase::Judging,
+            pending: None,
             asked: Asked::default(),
             answer: Answer::default(),
             reservation: Reservation::default(),

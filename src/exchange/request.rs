@@ -71,7 +71,7 @@ impl Exchange {
         match self.phase {
             Phase::Judging => {}
             Phase::Forwarded => return Step::Continue,
-            Phase::Answered => return Step::Wait,
+            Phase::Asking | Phase::Answered => return Step::Wait,
         }
         if bytes > self.gate.settings.max_body_bytes {
             let refusal = self.too_large();
@@ -86,7 +86,7 @@ impl Exchange {
         match self.phase {
             Phase::Judging => {}
             Phase::Forwarded => return Step::Continue,
-            Phase::Answered => return Step::Wait,
+            Phase::Asking | Phase::Answered => return Step::Wait,
         }
         if body.len() > self.gate.settings.max_body_bytes {
             let refusal = self.too_large();
@@ -105,7 +105,7 @@ impl Exchange {
     }
 
     /// Has a refusal said on the stream on which a client of 2024-11-05 waits for it.
-    fn refuse_upstream(&mut self, step: Step, length: usize, now: Timestamp) -> Step {
+    pub(super) fn refuse_upstream(&mut self, step: Step, length: usize, now: Timestamp) -> Step {
         let Step::Reply(reply) = step else { return step };
         let Some(request) = legacy::instead_of(&reply) else { return Step::Reply(reply) };
         let instead = if self.gate.settings.hold_request_headers {
@@ -231,15 +231,17 @@ impl Exchange {
             arguments: named.and_then(|named| named.arguments),
             continues: named.is_some_and(|named| named.continues),
             meta,
+            defers_limits: gate.limits.service().is_some(),
             now,
             facts: &known,
         };
         let decision;
         (decision, query.target) = policy.decide_all(&query, &targets, store);
         record.note(&decision);
+        let is_call = is_call(operation);
+        let kind = (is_call, body.len());
         if decision.outcome.goes_on() {
-            self.reservation = decision.reservation;
-            return self.forward(asked, record, now, Step::Continue);
+            return self.pass(decision.reservation, Step::Continue, (asked, record), kind, now);
         }
         let Some(id) = id else { return self.answer(Reply::empty(202), record) };
         if decision.rule == rule::MALFORMED {
@@ -249,32 +251,33 @@ impl Exchange {
         }
         let is_hidden = decision.rule == rule::HIDDEN && gate.settings.hidden_reply == HiddenReply::UnknownTool;
         let Some(target) = query.target.filter(|_| is_hidden) else {
-            return self.deny(id, operation, &decision.message, record);
+            return self.deny(Some(id.as_str()), is_call, &decision.message, record);
         };
         // The record still says that it was hidden; only the caller cannot tell.
         let guess = policy.decide_as_unknown(&query, store);
         if !guess.outcome.goes_on() {
-            return self.deny(id, operation, &guess.message, record);
+            return self.deny(Some(id.as_str()), is_call, &guess.message, record);
         }
         // With held or passed-on headers, `Mcp-Name` would contradict the other name.
         let stand_in = named.filter(|_| self.head.mirrors.name.is_none()).map(|named| StandIn::of(body, named));
         if let Some((stand_in, sent)) = stand_in.flatten() {
             asked.stand_in = Some(stand_in);
-            self.reservation = guess.reservation;
-            return self.forward(asked, record, now, Step::Replace(sent));
+            return self.pass(guess.reservation, Step::Replace(sent), (asked, record), kind, now);
         }
-        // As for the error of a server.
-        guess.reservation.refund(store);
         let unknown = match target.feature {
             Feature::Tool => "Unknown tool",
             Feature::Prompt => "Unknown prompt",
             Feature::Resource => "Resource not found",
         };
         let body = reply::error(Some(id.as_str()), INVALID_PARAMS, &format!("{unknown}: {}", target.name));
-        self.answer(Reply { status: 200, headers: &[], body, details: "mcp_denied" }, record)
+        let reply = Reply { status: 200, headers: &[], body, details: "mcp_denied" };
+        let step = self.pass(guess.reservation, Step::Reply(reply), (asked, record), kind, now);
+        // As for the error of a server.
+        std::mem::take(&mut self.reservation).refund(store);
+        step
     }
 
-    fn forward(&mut self, asked: Asked, record: Record, now: Timestamp, step: Step) -> Step {
+    pub(super) fn forward(&mut self, asked: Asked, record: Record, now: Timestamp, step: Step) -> Step {
         self.record = Some(record);
         self.judged_at = now.millis();
         self.phase = Phase::Forwarded;
@@ -282,13 +285,12 @@ impl Exchange {
         step
     }
 
-    fn deny(&mut self, id: Id<'_>, operation: &Operation<'_>, message: &str, record: Record) -> Step {
+    /// `id`: the raw token; without one nobody waits for an answer.
+    pub(super) fn deny(&mut self, id: Option<&str>, is_call: bool, message: &str, record: Record) -> Step {
+        let Some(id) = id else { return self.answer(Reply::empty(202), record) };
         let text = format!("{}{message}", self.gate.settings.deny_prefix);
         // Only the result of a call can say that it failed, in words that reach the model.
-        let body = match operation {
-            Operation::Use { method: "tools/call", .. } => reply::refused_call(id, &text),
-            _ => reply::error(Some(id.as_str()), POLICY_DENIED, &text),
-        };
+        let body = if is_call { reply::refused_call(id, &text) } else { reply::error(Some(id), POLICY_DENIED, &text) };
         self.answer(Reply { status: 200, headers: &[], body, details: "mcp_denied" }, record)
     }
 
@@ -297,8 +299,8 @@ impl Exchange {
         record.refuse(rule::NO_POLICY, Decision::NO_POLICY);
         match (id, operation) {
             (None, _) | (Some(_), Operation::Response) => self.answer(Reply::empty(202), record),
-            (Some(id), Operation::Use { method: "tools/call", .. }) => {
-                self.deny(id, operation, Decision::NO_POLICY, record)
+            (Some(id), operation) if is_call(operation) => {
+                self.deny(Some(id.as_str()), true, Decision::NO_POLICY, record)
             }
             (Some(id), _) => self.answer(Refusal::no_policy(200).reply(Some(id.as_str())), record),
         }
@@ -310,7 +312,7 @@ impl Exchange {
         self.answer(refusal.reply(id), record)
     }
 
-    fn answer(&mut self, reply: Reply, record: Record) -> Step {
+    pub(super) fn answer(&mut self, reply: Reply, record: Record) -> Step {
         self.record = Some(record);
         self.phase = Phase::Answered;
         Step::Reply(reply)
@@ -339,6 +341,7 @@ impl Exchange {
             answer: None,
             shadow_rule: None,
             rolled_back: false,
+            limits: None,
         }
     }
 }
@@ -366,11 +369,20 @@ impl Record {
         self.shadow_rule = decision.shadow_rule.map(str::to_owned);
     }
 
+    pub(super) fn settle(&mut self, outcome: Outcome, rule: String, message: &str) {
+        (self.outcome, self.rule) = (outcome, rule);
+        self.message = bounded(message);
+    }
+
     fn refuse(&mut self, rule: &str, message: &str) {
         self.outcome = Outcome::Denied;
         rule.clone_into(&mut self.rule);
         self.message = bounded(message);
     }
+}
+
+fn is_call(operation: &Operation<'_>) -> bool {
+    matches!(operation, Operation::Use { method: "tools/call", .. })
 }
 
 /// Names of an object's members; what has no characters is left out.

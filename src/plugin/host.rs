@@ -7,12 +7,20 @@
 #![allow(unsafe_code)]
 
 use crate::claims;
+use crate::config::LimitService;
 use crate::exchange::{HeaderEdit, Headers, Reply, Verified};
 use crate::policy::{Claim, PutError, Store, Unavailable, Unclear, Version};
 use crate::timestamp::Timestamp;
-use crate::wire::pairs;
+use crate::wire::{pairs, rls};
+use proxy_wasm::hostcalls::dispatch_grpc_call;
 use proxy_wasm::types::{BufferType, MapType};
 use std::ptr::null_mut;
+use std::time::Duration;
+
+/// The stream of a client's request.
+const REQUEST: u32 = 0;
+/// What ends a gRPC call well.
+pub(super) const GRPC_OK: u32 = 0;
 
 const OK: u32 = 0;
 const NOT_FOUND: u32 = 1;
@@ -42,6 +50,7 @@ unsafe extern "C" {
         cas: *mut u32,
     ) -> u32;
     fn proxy_set_shared_data(key: *const u8, key_length: usize, data: *const u8, length: usize, cas: u32) -> u32;
+    fn proxy_continue_stream(stream: u32) -> u32;
     fn proxy_send_local_response(
         status: u32,
         details: *const u8,
@@ -154,6 +163,26 @@ pub(super) fn reply(reply: &Reply) -> Result<(), HostError> {
             -1,
         )
     })
+}
+
+/// Lets a held request go on, from a callback that is none of its own.
+pub(super) fn resume_request() -> Result<(), HostError> {
+    // SAFETY: takes no memory.
+    check(unsafe { proxy_continue_stream(REQUEST) })
+}
+
+/// Calls the rate limit service; the number of the call, which its end is reported under. When the stream ends first, the
+/// host cancels the call and reports nothing.
+///
+/// By the SDK's own wrapper, whose dispatcher brings only the ends of calls that it knows of. Of the statuses that would
+/// make it panic the host returns none here (`Context::grpcCall`).
+pub(super) fn ask(service: &LimitService, message: &[u8]) -> Result<u32, HostError> {
+    let target = rls::GrpcService::of_cluster(&service.cluster);
+    // Names are short, so that their lengths are ASCII, too.
+    let target = std::str::from_utf8(&target).map_err(|_| HostError::IMPOSSIBLE)?;
+    let timeout = Duration::from_millis(service.timeout_ms.into());
+    dispatch_grpc_call(target, rls::SERVICE, rls::METHOD, Vec::new(), Some(message), timeout)
+        .map_err(|status| HostError(status as u32))
 }
 
 /// Sets the filter state `wasm.<name>` of this stream.

@@ -23,6 +23,8 @@ pub(super) struct Http {
     request_bytes: usize,
     /// Bytes of a held answer.
     answer_bytes: usize,
+    /// The call to the rate limit service that the request waits for.
+    call: Option<u32>,
     is_logged: bool,
     broken: Option<Side>,
 }
@@ -51,6 +53,7 @@ impl Http {
             exchange: gate.map(|gate| Exchange::verified_by(Box::new(Properties), gate)),
             request_bytes: 0,
             answer_bytes: 0,
+            call: None,
             is_logged: false,
             broken: None,
         }
@@ -94,7 +97,7 @@ impl Http {
         host::edit_headers(kind, step.edits)?;
         match step.step {
             // Headers have no bytes to replace.
-            Step::Replace(_) | Step::Hold(_) | Step::Resize(_) => Err(HostError::IMPOSSIBLE),
+            Step::Replace(_) | Step::Hold(_) | Step::Resize(_) | Step::Ask(_) => Err(HostError::IMPOSSIBLE),
             step => self.take(BufferType::HttpRequestBody, 0, step),
         }
     }
@@ -115,7 +118,37 @@ impl Http {
                 host::replace_buffer(buffer, visible, &bytes).map(|()| Action::Continue)
             }
             Step::Reply(reply) => host::reply(&reply).map(|()| Action::Pause),
+            Step::Ask(message) => self.ask(buffer, visible, &message),
         }
+    }
+
+    /// Makes a request of the rate limit service; where that is not possible, the exchange is told at once.
+    fn ask(&mut self, buffer: BufferType, visible: usize, message: &[u8]) -> Result<Action, HostError> {
+        let Some(exchange) = &mut self.exchange else { return Ok(Action::Pause) };
+        let service = exchange.gate().limits.service().ok_or(HostError::IMPOSSIBLE)?;
+        match host::ask(service, message) {
+            Ok(call) => {
+                self.call = Some(call);
+                Ok(Action::Pause)
+            }
+            Err(failure) => {
+                error!("the rate limit service cannot be called: {failure:?}");
+                let step = exchange.limits_counted(None, host::now(), &mut SharedData);
+                self.take(buffer, visible, step)
+            }
+        }
+    }
+
+    /// The service's answer has come, or will not.
+    fn answered(&mut self, status: u32, size: usize) -> Result<(), HostError> {
+        let Some(exchange) = &mut self.exchange else { return Ok(()) };
+        let reply = match status {
+            host::GRPC_OK => Some(host::buffer(BufferType::GrpcReceiveBuffer, size)?),
+            _ => None,
+        };
+        let step = exchange.limits_counted(reply.as_deref(), host::now(), &mut SharedData);
+        let action = self.take(BufferType::HttpRequestBody, self.request_bytes, step)?;
+        if action == Action::Continue { host::resume_request() } else { Ok(()) }
     }
 
     /// Writes the decision to Envoy's log, once, when it is made.
@@ -149,7 +182,16 @@ impl Http {
     }
 }
 
-impl Context for Http {}
+impl Context for Http {
+    fn on_grpc_call_response(&mut self, token: u32, status: u32, size: usize) {
+        if self.broken.is_some() || self.call != Some(token) {
+            return;
+        }
+        self.call = None;
+        let result = self.answered(status, size).map(|()| Action::Pause);
+        self.act(Side::Request, result);
+    }
+}
 
 impl HttpContext for Http {
     fn on_http_request_headers(&mut self, _count: usize, end_of_stream: bool) -> Action {
@@ -255,6 +297,10 @@ impl HttpContext for Http {
         let details = exchange.is_unsettled().then(details).flatten().unwrap_or_default();
         exchange.end(&String::from_utf8_lossy(&details), host::now(), &mut SharedData);
         let Some(record) = exchange.record() else { return };
+        let is_silent = exchange.gate().settings.log == Log::None || !record.outcome.goes_on();
+        if let Some(limits) = record.limits.filter(|_| !is_silent) {
+            warn!("limits {limits}, because the rate limit service did not count them: {}", record.to_line());
+        }
         if let Some(answer) = record.answer.as_ref().filter(|_| exchange.gate().settings.log != Log::None) {
             warn!("answer {answer}: {}", record.to_line());
         }

@@ -11,6 +11,7 @@ use super::pin::Pinned;
 use super::problem::{Pointer, Problems};
 use super::rules::{self, List};
 use super::schedule::Schedule;
+use super::service;
 use crate::wire::mcp::Feature;
 use crate::wire::value::Value;
 use sha2::{Digest, Sha256};
@@ -189,6 +190,21 @@ impl Policy {
             }
         };
         policy.ok_or(problems)
+    }
+
+    /// Reports each limit that a rate limit service cannot keep, and, where the service has the numbers of its own
+    /// configuration (`one_maximum`), those that give one counter two maxima.
+    pub fn check_for_service(&self, one_maximum: bool, problems: &mut Problems) {
+        self.limits().for_each(|limit| limit.check_kept(problems));
+        if one_maximum {
+            service::check_maxima(self.limits(), problems);
+        }
+    }
+
+    pub(super) fn limits(&self) -> impl Iterator<Item = &Limit> {
+        let sections = [&self.tools, &self.prompts, &self.resources].into_iter();
+        let entries = sections.flat_map(|section| section.entries.iter()).map(|entry| &entry.checks);
+        entries.chain([&self.all_tools]).flat_map(|checks| &checks.limits)
     }
 
     pub(super) fn section(&self, feature: Feature) -> &Section {

@@ -18,7 +18,7 @@ pub(super) struct Charge {
 }
 
 /// What is asked of a counter.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Request {
     /// Seconds since the epoch.
     pub(super) now: u64,

@@ -164,8 +164,11 @@ impl Policy {
             Err(Misread) => return notes.malformed(),
         }
         // Step 13.
+        // A refusal that comes later cannot pass through `refuse`.
+        let defers_shadow = query.defers_limits && self.is_shadow;
         let limits = own.into_iter().chain(shared);
-        let limits = limits.flat_map(|checks| checks.limits.iter().map(|limit| (limit, checks.is_shadow)));
+        let limits =
+            limits.flat_map(|checks| checks.limits.iter().map(|limit| (limit, checks.is_shadow || defers_shadow)));
         match reserve(limits, query, trees.arguments.as_ref(), store, notes.trace) {
             Ok((reservation, noted)) => {
                 let noted = noted.map(|limit| Finding::new(&limit.rule, limit.words(query)));

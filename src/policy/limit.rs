@@ -4,8 +4,9 @@ use super::counter::{self, Charge, NotCounted};
 use super::document::{self, Amount, Scope};
 use super::number::Decimal;
 use super::path::find;
-use super::problem::Pointer;
+use super::problem::{Pointer, Problems};
 use super::query::Query;
+use super::service::{Deferred, Kept, Question};
 use super::store::Store;
 use super::trace::{Trace, Verdict};
 use super::window::Window;
@@ -32,12 +33,16 @@ pub(super) struct Limit {
     scope: Vec<Scope>,
     /// What every key of this counter begins with.
     key_prefix: Vec<u8>,
+    /// Its place in the document, and how a rate limit service keeps it, or why none can.
+    kept: (Pointer, Result<Kept, &'static str>),
 }
 
 /// What a call holds of its limits.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Reservation {
     charges: Vec<Charge>,
+    /// What a service has yet to count.
+    question: Question,
 }
 
 /// Why nothing was reserved.
@@ -62,6 +67,7 @@ impl Limit {
         for part in ["mcp-policy", policy, &limit.counter, &window.to_string(), &scope.join("+")] {
             push_part(&mut key_prefix, part);
         }
+        let kept = (limit.at.clone(), Kept::new(policy, &limit));
         let name = limit.id.unwrap_or(limit.counter);
         let continuations = limit.continuations.map(|(max_text, max)| {
             let default = format!("Rate limit of {max_text} continuations per {window} reached. Try again later.");
@@ -78,7 +84,20 @@ impl Limit {
             amount: limit.amount,
             scope: limit.scope,
             key_prefix,
+            kept,
         }
+    }
+
+    /// Reports why a rate limit service cannot keep it.
+    pub(super) fn check_kept(&self, problems: &mut Problems) {
+        if let (at, Err(reason)) = &self.kept {
+            problems.add(at, format!("limits.store \"rate_limit_service\" cannot keep this limit: {reason}"));
+        }
+    }
+
+    /// How a rate limit service keeps it, where one can.
+    pub(super) fn kept(&self) -> Option<(&Pointer, &Kept)> {
+        Some((&self.kept.0, self.kept.1.as_ref().ok()?))
     }
 
     /// What it says when it has no room left.
@@ -121,6 +140,16 @@ impl Limit {
             key.push(b'c');
         }
         key
+    }
+
+    fn request(&self, amount: u64, query: &Query<'_>) -> counter::Request {
+        counter::Request {
+            now: query.now.millis() / 1000,
+            window: self.window,
+            is_rolling: self.is_rolling,
+            amount,
+            max: self.continuations.as_ref().filter(|_| query.continues).map_or(self.max, |(_, max)| *max),
+        }
     }
 
     /// What the call adds, in millionths; `None` when the limit does not apply to it.
@@ -175,6 +204,10 @@ pub(super) fn reserve<'p>(
 ) -> Result<Reserved<'p>, Refusal<'p>> {
     let (mut reservation, mut noted) = (Reservation::default(), None);
     for (limit, is_shadow) in limits {
+        if query.defers_limits {
+            reservation.defer(limit, is_shadow || limit.is_shadow, query)?;
+            continue;
+        }
         match reservation.add(limit, query, arguments, store) {
             Ok(()) => trace.step(&limit.rule, Verdict::Passed),
             Err(_) if is_shadow || limit.is_shadow => {
@@ -199,28 +232,46 @@ impl Reservation {
         store: &mut dyn Store,
     ) -> Result<(), Refusal<'p>> {
         let Some(amount) = limit.amount_of(arguments)? else { return Ok(()) };
-        let key = limit.key(query);
-        let charged: u64 = self.charges.iter().filter(|charge| charge.key == key).map(|charge| charge.amount).sum();
-        let request = counter::Request {
-            now: query.now.millis() / 1000,
-            window: limit.window,
-            is_rolling: limit.is_rolling,
-            amount: amount.saturating_sub(charged),
-            max: limit.continuations.as_ref().filter(|_| query.continues).map_or(limit.max, |(_, max)| *max),
-        };
-        match counter::charge(&key, &request, store) {
-            Ok(charge) => {
-                self.charges.push(charge);
-                Ok(())
-            }
+        match self.charge(&limit.key(query), limit.request(amount, query), store) {
+            Ok(()) => Ok(()),
             Err(NotCounted::Full) => Err(Refusal::Spent(limit, limit.words(query))),
             Err(NotCounted::Uncertain) => Err(Refusal::Uncertain),
         }
     }
 
+    /// Counts what is not charged to `key` yet of what is asked.
+    pub(super) fn charge(
+        &mut self,
+        key: &[u8],
+        mut request: counter::Request,
+        store: &mut dyn Store,
+    ) -> Result<(), NotCounted> {
+        let charged: u64 = self.charges.iter().filter(|charge| charge.key == key).map(|charge| charge.amount).sum();
+        request.amount = request.amount.saturating_sub(charged);
+        self.charges.push(counter::charge(key, &request, store)?);
+        Ok(())
+    }
+
+    /// Writes down what a service is to count.
+    fn defer<'p>(&mut self, limit: &'p Limit, is_shadow: bool, query: &Query<'_>) -> Result<(), Refusal<'p>> {
+        // A gate that asks a service has no limit that the service cannot keep, and no amount from an argument.
+        let (Ok(kept), Amount::Fixed(amount)) = (&limit.kept.1, &limit.amount) else { return Err(Refusal::Uncertain) };
+        let (rule, message) = (limit.rule.clone(), limit.words(query).to_owned());
+        let here = (limit.key(query), limit.request(*amount, query));
+        self.question.add(kept, Deferred { rule, message, is_shadow, here }, &limit.scope, query);
+        Ok(())
+    }
+
+    /// Takes out what a service has to count before the call may go on; `None` when there is nothing.
+    pub fn take_question(&mut self) -> Option<Question> {
+        let question = std::mem::take(&mut self.question);
+        (!question.is_empty()).then_some(question)
+    }
+
     /// Takes over what `other` holds.
     pub(super) fn join(&mut self, other: Self) {
         self.charges.extend(other.charges);
+        self.question.join(other.question);
     }
 
     /// Whether nothing was reserved.
@@ -261,6 +312,7 @@ mod tests {
             target: Some(Target { feature: Feature::Tool, name: "t" }),
             arguments: None,
             continues: false,
+            defers_limits: false,
             meta: None,
             now: Timestamp::from_millis(seconds * 1000),
             facts: &NoFacts,

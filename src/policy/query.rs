@@ -56,6 +56,9 @@ pub struct Query<'a> {
     pub continues: bool,
     /// `params._meta`.
     pub meta: Option<Raw<'a>>,
+    /// Whether what it adds to its limits is only written down, for a service that counts it:
+    /// [`Reservation::take_question`](super::Reservation::take_question).
+    pub defers_limits: bool,
     /// When, by the proxy's clock.
     pub now: Timestamp,
     /// What else the proxy knows.

@@ -3,13 +3,10 @@
 //! One template serves every revision and was tried on every official client: HTTP 200, the request's
 //! id token verbatim, `resultType` for 2026-07-28 (older clients ignore it).
 
-use super::jsonrpc::Id;
-
-/// A tool result that says why the call was refused; clients hand it to the model.
+/// A tool result that says why the call was refused; clients hand it to the model. `id` is a raw token.
 #[must_use]
-pub fn refused_call(id: Id<'_>, text: &str) -> Vec<u8> {
+pub fn refused_call(id: &str, text: &str) -> Vec<u8> {
     let text = string(text);
-    let id = id.as_str();
     format!(
         r#"{{"jsonrpc":"2.0","id":{id},"result":{{"resultType":"complete","content":[{{"type":"text","text":{text}}}],"isError":true}}}}"#
     )
@@ -38,7 +35,7 @@ mod tests {
     #[test]
     fn answers_are_json_and_echo_the_id_token() {
         let message = parse(br#"{"jsonrpc":"2.0","id":"\u0041\"","method":"a"}"#).unwrap();
-        let answer = String::from_utf8(refused_call(message.id.unwrap(), "say \"no\"\n")).unwrap();
+        let answer = String::from_utf8(refused_call(message.id.unwrap().as_str(), "say \"no\"\n")).unwrap();
         assert!(answer.contains(r#""id":"\u0041\"","#), "{answer}");
         let value: serde_json::Value = serde_json::from_str(&answer).unwrap();
         assert_eq!(value["result"]["content"][0]["text"], "say \"no\"\n");

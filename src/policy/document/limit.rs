@@ -31,6 +31,8 @@ pub(in super::super) struct Limit {
     pub(in super::super) on_deny: Option<String>,
     /// The list it stands in.
     pub(in super::super) list: Pointer,
+    /// Its own place.
+    pub(in super::super) at: Pointer,
 }
 
 /// What a call adds to a count.
@@ -133,7 +135,7 @@ fn read_shorthand(text: &str, at: &Pointer, entry: &str, list: Pointer, problems
         let allowed = "minute, hour, day, week or month";
         problems.add(at, format!("rate_limit window must be {allowed}, got {}", quoted(window_name)));
     }
-    Some(Limit::of_rate(entry, window?, count.to_owned(), max?, vec![Scope::Session], None, list))
+    Some(Limit::of_rate(entry, window?, (count.to_owned(), max?), vec![Scope::Session], None, (list, at.clone())))
 }
 
 fn read_rate_limit(value: &Value, at: &Pointer, entry: &str, list: Pointer, problems: &mut Problems) -> Option<Limit> {
@@ -144,19 +146,17 @@ fn read_rate_limit(value: &Value, at: &Pointer, entry: &str, list: Pointer, prob
     check_session(window, &scope, at, problems);
     let on_deny = fields.string("on_deny", problems).map(str::to_owned);
     fields.finish(problems);
-    let (max_text, max) = max?;
-    Some(Limit::of_rate(entry, window?, max_text, max, scope, on_deny, list))
+    Some(Limit::of_rate(entry, window?, max?, scope, on_deny, (list, at.clone())))
 }
 
 impl Limit {
     fn of_rate(
         entry: &str,
         window: Window,
-        max_text: String,
-        max: u64,
+        (max_text, max): (String, u64),
         scope: Vec<Scope>,
         on_deny: Option<String>,
-        list: Pointer,
+        (list, at): (Pointer, Pointer),
     ) -> Self {
         let window_name = if let Window::Seconds(seconds) = window { seconds.to_string() } else { window.to_string() };
         Self {
@@ -172,6 +172,7 @@ impl Limit {
             is_shadow: false,
             on_deny,
             list,
+            at,
         }
     }
 
@@ -211,6 +212,7 @@ impl Limit {
             is_shadow,
             on_deny,
             list,
+            at: at.clone(),
         })
     }
 }
