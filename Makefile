@@ -2,6 +2,7 @@
 
 # Tools are pinned here and nowhere else; those of tests/peers by their own lock files, wasm-bindgen by Cargo.lock.
 export ENVOY_VERSION := 1.40.0
+export RATELIMIT_VERSION := v1.4.1-0.20260122083618-3fb702589d36
 
 export CARGO_TARGET_DIR := $(CURDIR)/target
 .DEFAULT_GOAL := help
@@ -45,6 +46,7 @@ wasm-test: ## The policy cases and streams, run as wasm under node
 e2e: wasm ## Real clients, a real Envoy and real servers
 	scripts/need.sh curl openssl
 	scripts/peers.sh
+	scripts/ratelimit.sh
 	envoy=$$(scripts/envoy.sh) && MCP_POLICY_E2E=required MCP_POLICY_ENVOY=$$envoy \
 	  cargo test --locked --test envoy -- --skip conformance::
 
