@@ -51,6 +51,7 @@ unsafe extern "C" {
     ) -> u32;
     fn proxy_set_shared_data(key: *const u8, key_length: usize, data: *const u8, length: usize, cas: u32) -> u32;
     fn proxy_continue_stream(stream: u32) -> u32;
+    fn proxy_grpc_cancel(call: u32) -> u32;
     fn proxy_send_local_response(
         status: u32,
         details: *const u8,
@@ -171,8 +172,13 @@ pub(super) fn resume_request() -> Result<(), HostError> {
     check(unsafe { proxy_continue_stream(REQUEST) })
 }
 
-/// Calls the rate limit service; the number of the call, which its end is reported under. When the stream ends first, the
-/// host cancels the call and reports nothing.
+/// Ends a call whose answer nobody waits for; its end is not reported. The host would let it go on after its stream.
+pub(super) fn cancel(call: u32) {
+    // SAFETY: takes no memory. One that the host knows no more needs no end.
+    unsafe { proxy_grpc_cancel(call) };
+}
+
+/// Calls the rate limit service; the number of the call, which its end is reported under.
 ///
 /// By the SDK's own wrapper, whose dispatcher brings only the ends of calls that it knows of. Of the statuses that would
 /// make it panic the host returns none here (`Context::grpcCall`).

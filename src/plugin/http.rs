@@ -291,6 +291,9 @@ impl HttpContext for Http {
     }
 
     fn on_log(&mut self) {
+        if let Some(call) = self.call.take() {
+            host::cancel(call);
+        }
         let Some(exchange) = &mut self.exchange else { return };
         // Where the host does not tell, whether the call ran is in doubt.
         let details = || host::property(["response", "code_details"]).ok().flatten();

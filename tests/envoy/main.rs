@@ -36,6 +36,7 @@ mod lists;
 mod load;
 mod pins;
 mod random;
+mod rate_limit_service;
 mod records;
 mod refunds;
 mod reload;

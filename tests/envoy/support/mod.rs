@@ -10,6 +10,7 @@ pub(crate) mod keys;
 pub(crate) mod mcp;
 pub(crate) mod parts;
 pub(crate) mod process;
+pub(crate) mod ratelimit;
 pub(crate) mod relay;
 pub(crate) mod request;
 pub(crate) mod setup;

@@ -33,6 +33,11 @@ impl Parts {
         Self::find(&[PLUGIN, "target/peers/node_modules", "target/peers/conformance/node_modules", PYTHON])
     }
 
+    /// Envoy, the plugin, and a rate limit service. `None`, after saying why, when the test has to be skipped.
+    pub(crate) fn with_rate_limit_service() -> Option<Self> {
+        Self::find(&[PLUGIN, "target/ratelimit/ratelimit", "target/ratelimit/redis-server"])
+    }
+
     fn find(files: &[&str]) -> Option<Self> {
         let envoy = env::var_os("MCP_POLICY_ENVOY").map(|path| root().join(path));
         let mut missing: Vec<String> =

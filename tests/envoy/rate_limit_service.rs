@@ -1,0 +1,254 @@
+//! Limits that two proxies keep together, in a real rate limit service on a real Redis: never more than the maximum,
+//! and when there is no answer, exactly what `on_failure` says.
+
+use super::support::envoy::Envoy;
+use super::support::http::Connection;
+use super::support::mcp;
+use super::support::parts::Parts;
+use super::support::ratelimit::{self, CLUSTER, DOMAIN, RateLimit};
+use super::support::request::Request;
+use super::support::setup::{Mode, Setup};
+use super::support::upstream::{Answer, NOWHERE, Upstream};
+use super::support::wait;
+use serde_json::{Value, json};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The text of a refusal that nobody counted.
+const NOT_COUNTED: &str = "[POLICY DENIED] Rate limit could not be checked. Try again later.";
+
+fn policy(max: usize, scope: &Value) -> Value {
+    let limit = json!({ "counter": "calls", "window": "day", "max": max, "scope": scope });
+    json!({ "version": "1", "default": "allow", "all_tools": { "limits": [limit] } })
+}
+
+fn limits(on_failure: &str) -> Value {
+    json!({
+        "store": "rate_limit_service", "cluster": CLUSTER, "domain": DOMAIN, "timeout_ms": 2000,
+        "on_failure": on_failure
+    })
+}
+
+/// A proxy whose limits are kept at `service`.
+fn proxy(parts: &Parts, name: &str, service: SocketAddr, upstream: SocketAddr, max: usize, limits: Value) -> Envoy {
+    let setup = Setup::new(&policy(max, &json!("global"))).with("limits", limits);
+    Envoy::start(parts, name, &ratelimit::cluster(&setup.render(name, upstream), service))
+}
+
+/// Counters begin anew at midnight, UTC.
+fn for_room_in_day() {
+    wait::for_room_in(86_400, Duration::from_secs(60));
+}
+
+/// Makes one call; the text of its result.
+fn call(connection: &mut Connection) -> String {
+    let response = connection.exchange(&Request::post(mcp::call("1", "work")));
+    assert_eq!(response.status, 200, "{response:?}");
+    let body: Value = serde_json::from_slice(&response.body).expect("JSON");
+    body["result"]["content"][0]["text"].as_str().unwrap_or_else(|| panic!("{body}")).to_owned()
+}
+
+#[test]
+fn two_proxies_together_let_exactly_the_maximum_through() {
+    const MAX: usize = 500;
+    const CALLERS: usize = 16;
+    const CALLS: usize = 100;
+    let Some(parts) = Parts::with_rate_limit_service() else { return };
+    for_room_in_day();
+    let name = "rls-two";
+    let service = RateLimit::start(&parts, name, "");
+    let upstream = Upstream::running_every_call();
+    let start = |name: &str| proxy(&parts, name, service.address, upstream.address, MAX, limits("deny"));
+    let proxies = [start("rls-two-a"), start("rls-two-b")];
+    let callers: Vec<_> = (0..CALLERS)
+        .map(|caller| {
+            let address = proxies[caller % 2].address;
+            thread::spawn(move || {
+                let mut connection = Connection::open(address);
+                (0..CALLS).filter(|_| call(&mut connection) == "ran").count()
+            })
+        })
+        .collect();
+    let ran: Vec<usize> = callers.into_iter().map(|caller| caller.join().expect("a caller that ends well")).collect();
+    assert_eq!((ran.iter().sum::<usize>(), upstream.count()), (MAX, MAX), "{ran:?}");
+    // What is counted outlives a proxy.
+    drop(proxies);
+    let restarted = start("rls-two-c");
+    let refused = format!("[POLICY DENIED] Rate limit of {MAX} per day reached. Try again later.");
+    assert_eq!(call(&mut restarted.connect()), refused);
+    assert_eq!((upstream.count(), restarted.traps()), (MAX, 0));
+}
+
+#[test]
+fn without_the_service_calls_fare_as_on_failure_says_and_with_it_they_are_counted_again() {
+    const MAX: usize = 4;
+    let Some(parts) = Parts::with_rate_limit_service() else { return };
+    for_room_in_day();
+    for (on_failure, ran) in [("deny", 0), ("local", MAX), ("allow", 6)] {
+        let name = format!("rls-down-{on_failure}");
+        let mut service = RateLimit::start(&parts, &name, "");
+        let upstream = Upstream::running_every_call();
+        let mut envoy = proxy(&parts, &name, service.address, upstream.address, MAX, limits(on_failure));
+        let mut connection = envoy.connect();
+        assert_eq!(call(&mut connection), "ran");
+        let mut lines = 1;
+        for what in ["service", "redis"] {
+            if what == "service" {
+                service.stop_service()
+            } else {
+                service.stop_redis()
+            }
+            let before = upstream.count();
+            let texts: Vec<String> = (0..6).map(|_| call(&mut connection)).collect();
+            // This proxy's own count of the day goes on.
+            let expected = if on_failure == "local" && what == "redis" { 0 } else { ran };
+            assert_eq!(upstream.count() - before, expected, "{on_failure}, no {what}: {texts:?}");
+            if on_failure == "deny" {
+                assert!(texts.iter().all(|text| text == NOT_COUNTED), "{texts:?}");
+            }
+            lines += 6;
+            let records = envoy.access_log(lines);
+            for line in &records[lines - 6..] {
+                let record: Value = serde_json::from_str(line["decision"].as_str().expect("a record")).expect("JSON");
+                let counted = if on_failure == "local" { "counted by this proxy alone" } else { "not counted" };
+                assert_eq!(record["limits"], counted, "{record}");
+            }
+            if what == "service" {
+                service.start_service()
+            } else {
+                service.start_redis()
+            }
+            // Envoy and the service connect anew in their own time.
+            wait::until("calls are counted again", || {
+                lines += 1;
+                assert_ne!(call(&mut connection), "", "an answer");
+                let records = envoy.access_log(lines);
+                !records[lines - 1]["decision"].as_str().expect("a record").contains("\"limits\"")
+            });
+        }
+        assert_eq!(envoy.traps(), 0);
+    }
+}
+
+#[test]
+fn what_is_no_answer_of_the_service_is_a_failure() {
+    let Some(parts) = Parts::with_rate_limit_service() else { return };
+    let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port on loopback");
+    let other = Upstream::start(|_| Answer::json(r#"{"overallCode":"OK"}"#));
+    let service = RateLimit::start(&parts, "rls-no-answer", "");
+    let upstream = Upstream::running_every_call();
+    let silent = silent.local_addr().expect("its address");
+    for (name, address, member, value, at_least) in [
+        ("rls-silent", silent, "timeout_ms", json!(300), 250),
+        ("rls-http1", other.address, "timeout_ms", json!(2000), 0),
+        ("rls-nobody", NOWHERE, "timeout_ms", json!(2000), 0),
+        ("rls-no-cluster", service.address, "cluster", json!("nowhere"), 0),
+        ("rls-no-domain", service.address, "domain", json!("unknown"), 0),
+    ] {
+        let mut limits = limits("deny");
+        limits[member] = value;
+        let envoy = proxy(&parts, name, address, upstream.address, 9, limits);
+        let start = Instant::now();
+        assert_eq!(call(&mut envoy.connect()), NOT_COUNTED, "{name}");
+        assert!(start.elapsed() >= Duration::from_millis(at_least), "{name}: {:?}", start.elapsed());
+        assert_eq!(envoy.traps(), 0, "{name}");
+    }
+    assert_eq!(upstream.count(), 0);
+}
+
+#[test]
+fn a_client_may_leave_while_its_limits_are_counted() {
+    let Some(parts) = Parts::with_rate_limit_service() else { return };
+    let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port on loopback");
+    let mut waits = limits("allow");
+    waits["timeout_ms"] = json!(60_000);
+    for mode in [Mode::Held, Mode::Fallback] {
+        let upstream = Upstream::running_every_call();
+        let name = format!("rls-leave-{mode:?}");
+        let setup = Setup::new(&policy(9, &json!("global"))).mode(mode).with("limits", waits.clone());
+        let file =
+            ratelimit::cluster(&setup.render(&name, upstream.address), silent.local_addr().expect("its address"));
+        let envoy = Envoy::start(&parts, &name, &file);
+        let active = || envoy.stat("http.mcp.downstream_rq_active");
+        for _ in 0..20 {
+            let mut connection = envoy.connect();
+            connection.send(&Request::post(mcp::call("1", "work")).bytes());
+            wait::until("the service is asked", || envoy.stat(&format!("cluster.{CLUSTER}.upstream_rq_active")) > 0);
+            drop(connection);
+            wait::until("Envoy has given the request up", || active() == 0);
+            wait::until("and the question, too", || envoy.stat(&format!("cluster.{CLUSTER}.upstream_rq_active")) == 0);
+        }
+        assert_eq!((upstream.count(), envoy.traps()), (0, 0), "{mode:?}");
+    }
+}
+
+#[test]
+fn names_that_fit_into_each_other_s_keys_are_counted_apart() {
+    let Some(parts) = Parts::with_rate_limit_service() else { return };
+    for_room_in_day();
+    let name = "rls-hostile";
+    let service = RateLimit::start(&parts, name, "");
+    let upstream = Upstream::running_every_call();
+    let setup = Setup::new(&policy(1, &json!(["session", "tool"]))).with("limits", limits("deny"));
+    let envoy = Envoy::start(&parts, name, &ratelimit::cluster(&setup.render(name, upstream.address), service.address));
+    let mut connection = envoy.connect();
+    let (long, longer) = ("x".repeat(1024), "x".repeat(1024));
+    let names = [
+        ("a", "b_tool_c"),
+        ("a_tool_b", "c"),
+        ("a", "*"),
+        ("a", "b*"),
+        ("!", "b"),
+        ("", "b"),
+        ("a", "é|:#"),
+        ("a", "%"),
+        ("a", "%25"),
+        ("a", " "),
+        ("a", "\r\nDEL x"),
+        (longer.as_str(), "b"),
+        ("a", long.as_str()),
+    ];
+    for round in 0..2 {
+        for (session, tool) in names {
+            let mut request = Request::post(mcp::call("1", tool));
+            if !session.is_empty() {
+                request = request.with("mcp-session-id", session);
+            }
+            let response = connection.exchange(&request);
+            let is_refused = response.text().contains("Rate limit of 1 per day reached");
+            assert_eq!(is_refused, round > 0, "{session:.20} {tool:.20}: {response:?}");
+        }
+    }
+    let keys = service.keys();
+    assert_eq!(keys.len(), names.len(), "{keys:#?}");
+    assert_eq!((upstream.count(), envoy.traps()), (names.len(), 0));
+}
+
+#[test]
+fn each_way_of_holding_a_request_waits_for_the_service() {
+    let Some(parts) = Parts::with_rate_limit_service() else { return };
+    for_room_in_day();
+    let service = RateLimit::start(&parts, "rls-modes", "");
+    for (mode, counter) in [(Mode::Held, "held"), (Mode::Fallback, "fallback")] {
+        let upstream = Upstream::running_every_call();
+        let name = format!("rls-modes-{counter}");
+        let mut policy = policy(2, &json!("global"));
+        policy["all_tools"]["limits"][0]["counter"] = counter.into();
+        let setup = Setup::new(&policy).mode(mode).with("limits", limits("deny"));
+        let file = ratelimit::cluster(&setup.render(&name, upstream.address), service.address);
+        let envoy = Envoy::start(&parts, &name, &file);
+        let mut bodies = Vec::new();
+        for trailers in [false, true, false] {
+            let mut request = Request::post(mcp::call("1", "work"));
+            if trailers {
+                request = request.chunked().with_trailer("x-trailer", "1");
+            }
+            // Envoy closes what it answered before the request was whole to the server.
+            bodies.push(envoy.connect().exchange(&request).text());
+        }
+        assert!(bodies[0].contains("\"ran\"") && bodies[1].contains("\"ran\""), "{mode:?}: {bodies:?}");
+        assert!(bodies[2].contains("Rate limit of 2 per day reached"), "{mode:?}: {bodies:?}");
+        assert_eq!(envoy.traps(), 0, "{mode:?}");
+    }
+}
