@@ -4,7 +4,7 @@
 // A test is a host: it may read files, and what it finds missing ends it.
 #![allow(clippy::disallowed_methods, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
-use mcp_policy::config::Gate;
+use mcp_policy::config::{Gate, OnFailure};
 use mcp_policy::exchange::MAX_ANSWER_BYTES;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -16,6 +16,7 @@ const GRANTS: [(&str, &str); 4] = [
     ("jwt", include_str!("../envoy/grants-jwt.yaml")),
     ("mtls", include_str!("../envoy/grants-mtls.yaml")),
 ];
+const RATE_LIMIT_SERVICE: &str = include_str!("../envoy/rate-limit-service.yaml");
 const ISTIO: &str = include_str!("../envoy/istio-wasmplugin.yaml");
 const ENVOY_GATEWAY: &str = include_str!("../envoy/envoy-gateway.yaml");
 const POLICY: &str = include_str!("../policies/reference-server.json");
@@ -82,6 +83,27 @@ fn the_examples_of_grants_differ_from_it_in_who_calls_and_fail_closed_like_it() 
         assert!(gate.default_policy().is_none(), "{name}: a caller without a grant is refused");
         assert_eq!(gate.policies().count(), 2, "{name}");
     }
+}
+
+#[test]
+fn the_example_of_a_rate_limit_service_differs_from_it_in_who_counts() {
+    let (reference, envoy) = (yaml(ENVOY), yaml(RATE_LIMIT_SERVICE));
+    let (mut filter, mut expected) = (filter(&envoy).clone(), filter(&reference).clone());
+    expected["configuration"]["value"].take();
+    let configuration = filter["configuration"]["value"].take();
+    assert_eq!(filter, expected);
+    let [server, service] = envoy["static_resources"]["clusters"].as_array().expect("a list").as_slice() else {
+        panic!("two clusters")
+    };
+    assert_eq!(*server, reference["static_resources"]["clusters"][0]);
+
+    let gate = load(configuration.as_str().expect("a text"));
+    assert!(gate.settings.hold_request_headers);
+    let limits = gate.limits.service().expect("a service");
+    assert_eq!((service["name"].as_str(), limits.on_failure), (Some(limits.cluster.as_str()), OnFailure::Deny));
+    let options =
+        &service["typed_extension_protocol_options"]["envoy.extensions.upstreams.http.v3.HttpProtocolOptions"];
+    assert_eq!(options["explicit_http_config"]["http2_protocol_options"], json!({}), "gRPC needs HTTP/2");
 }
 
 #[test]

@@ -40,6 +40,51 @@ fn write(name: &str, text: &str) -> PathBuf {
 }
 
 #[test]
+fn a_rate_limit_service_gets_the_counters_of_all_policies() {
+    let service = r#"{"store":"rate_limit_service","cluster":"c","domain":"m\"cp","maxima":"service"}"#;
+    let configuration = |limits: &str, max: u32| {
+        format!(
+            r#"{{"policies":{{"p":{{"version":"1","default":"allow",
+            "tools":{{"send":{{"limits":[{{"counter":"a_b","window":"hour","max":100,"scope":["session","tool"]}}]}},
+                      "work":{{"limits":[{{"counter":"calls","window":60,"max":{max},"continuations":3}}]}}}},
+            "all_tools":{{"limits":[{{"counter":"calls","window":60,"max":7,"continuations":3}},
+                                    {{"counter":"all","window":"day","max":0,"scope":"global"}}]}}}}}},
+            "default_policy":"p","limits":{limits}}}"#
+        )
+    };
+    let run = |text: &str| {
+        let path = write("ratelimit.json", text);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-policy"));
+        command.args(["render", "ratelimit", "--config"]).arg(path).output().expect("the command runs")
+    };
+    let output = run(&configuration(service, 7));
+    assert!(output.status.success(), "{output:?}");
+    let file: Value = serde_saphyr::from_str(&String::from_utf8(output.stdout).expect("UTF-8")).expect("YAML");
+    let of_calls = json!({ "unit": "minute", "requests_per_unit": 7 });
+    let continuations = json!([{ "key": "calls", "value": "continuations",
+        "rate_limit": { "unit": "minute", "requests_per_unit": 3 } }]);
+    let of_sends = json!([{ "key": "session", "descriptors": [
+        { "key": "tool", "rate_limit": { "unit": "hour", "requests_per_unit": 100 } }] }]);
+    let counter = |name: &str, window: &str, scope: &str, mut rest: Value| {
+        rest["key"] = "scope".into();
+        rest["value"] = scope.into();
+        let window = json!({ "key": "window", "value": window, "descriptors": [rest] });
+        json!({ "key": "counter", "value": name, "descriptors": [window] })
+    };
+    let expected = json!({ "domain": "m\"cp", "descriptors": [ { "key": "policy", "value": "p", "descriptors": [
+        counter("calls", "60%20seconds", "grant", json!({ "descriptors": [
+            { "key": "grant", "rate_limit": of_calls, "descriptors": continuations }] })),
+        counter("all", "day", "global", json!({ "rate_limit": { "unit": "day", "requests_per_unit": 0 } })),
+        counter("a%5Fb", "hour", "session%2Btool", json!({ "descriptors": [
+            { "key": "grant", "descriptors": of_sends }] })),
+    ] } ] });
+    assert_eq!(file, expected);
+    // A counter with two maxima, and a configuration that asks no service.
+    assert_eq!(run(&configuration(&service.replace(r#","maxima":"service""#, ""), 8)).status.code(), Some(1));
+    assert_eq!(run(&configuration(r#"{"store":"local"}"#, 7)).status.code(), Some(2));
+}
+
+#[test]
 fn the_defaults_give_the_shipped_file() {
     assert_eq!(rendered(&["--policy", POLICY]), include_str!("../envoy/envoy.yaml"));
 }

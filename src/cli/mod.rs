@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, clippy::print_stdout)]
 
 mod decide;
+mod ratelimit;
 pub mod render;
 mod test;
 mod validate;
@@ -31,7 +32,7 @@ enum Verb {
     Decide(decide::Arguments),
     /// Run the tests within policies, and the cases beside them (NAME.json is tested by NAME.cases.json)
     Test(test::Arguments),
-    /// Print a complete configuration of a proxy
+    /// Print a complete configuration of a proxy, or of the service that counts for it
     Render {
         #[command(subcommand)]
         platform: Platform,
@@ -42,6 +43,8 @@ enum Verb {
 enum Platform {
     /// A bootstrap file for plain Envoy
     Envoy(EnvoyArguments),
+    /// The counters of a plugin configuration, for envoyproxy/ratelimit
+    Ratelimit(ratelimit::Arguments),
 }
 
 /// A policy or a plugin configuration, one of them.
@@ -89,6 +92,7 @@ pub fn run() -> ExitCode {
         Verb::Decide(arguments) => decide::run(&arguments),
         Verb::Test(arguments) => test::run(&arguments),
         Verb::Render { platform: Platform::Envoy(arguments) } => render_envoy(&arguments),
+        Verb::Render { platform: Platform::Ratelimit(arguments) } => ratelimit::run(&arguments),
     }
 }
 

@@ -11,7 +11,7 @@ use super::pin::Pinned;
 use super::problem::{Pointer, Problems};
 use super::rules::{self, List};
 use super::schedule::Schedule;
-use super::service;
+use super::service::{self, CounterFamily};
 use crate::wire::mcp::Feature;
 use crate::wire::value::Value;
 use sha2::{Digest, Sha256};
@@ -199,6 +199,17 @@ impl Policy {
         if one_maximum {
             service::check_maxima(self.limits(), problems);
         }
+    }
+
+    /// The counters of all limits that a rate limit service can keep, in the order of the document's sections.
+    #[must_use]
+    pub fn counter_families(&self) -> Vec<CounterFamily> {
+        let shared = self.all_tools.limits.iter().flat_map(|limit| limit.families(Feature::Tool));
+        let sections = [Feature::Tool, Feature::Prompt, Feature::Resource].into_iter().flat_map(|feature| {
+            let limits = self.section(feature).entries.iter().flat_map(|entry| &entry.checks.limits);
+            limits.flat_map(move |limit| limit.families(feature))
+        });
+        shared.chain(sections).collect()
     }
 
     pub(super) fn limits(&self) -> impl Iterator<Item = &Limit> {

@@ -6,7 +6,7 @@ use super::number::Decimal;
 use super::path::find;
 use super::problem::{Pointer, Problems};
 use super::query::Query;
-use super::service::{Deferred, Kept, Question};
+use super::service::{self, CounterFamily, Deferred, Kept, Question};
 use super::store::Store;
 use super::trace::{Trace, Verdict};
 use super::window::Window;
@@ -98,6 +98,11 @@ impl Limit {
     /// How a rate limit service keeps it, where one can.
     pub(super) fn kept(&self) -> Option<(&Pointer, &Kept)> {
         Some((&self.kept.0, self.kept.1.as_ref().ok()?))
+    }
+
+    /// Its counters, as a rate limit service is configured for them.
+    pub(super) fn families(&self, feature: Feature) -> Vec<CounterFamily> {
+        self.kept.1.as_ref().map(|kept| service::families(kept, &self.scope, feature)).unwrap_or_default()
     }
 
     /// What it says when it has no room left.

@@ -42,7 +42,7 @@ pub(crate) use pattern::Pattern;
 pub use pin::Pin;
 pub use problem::{Pointer, Problem, Problems};
 pub use query::{Principal, Query, Target};
-pub use service::{Counted, Counter, Question, Settled, Unit};
+pub use service::{Counted, Counter, CounterFamily, Question, Settled, Unit};
 pub use store::{MemoryStore, PutError, Store, Unavailable, Version};
 pub use trace::{Trace, Untraced, Verdict};
 pub use upstream::Upstream;

@@ -301,6 +301,33 @@ impl Question {
     }
 }
 
+/// The counters of one limit, as a service is configured for them: keys, and values where all calls have the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CounterFamily {
+    /// From the general to the particular, as in [`Counter::name`].
+    pub name: Vec<(&'static str, Option<String>)>,
+    /// Their window.
+    pub unit: Unit,
+    /// What each of them allows.
+    pub max: u32,
+}
+
+/// The counters of a limit that stands among the rules for `feature`; those of continuations, too.
+pub(super) fn families(kept: &Kept, scope: &[Scope], feature: Feature) -> Vec<CounterFamily> {
+    let fixed = kept.name.iter().map(|(key, value)| (*key, Some(value.clone())));
+    let of_caller = scope.iter().any(|scope| *scope != Scope::Tool).then_some("grant");
+    let of_session = scope.contains(&Scope::Session).then_some("session");
+    let of_target = scope.contains(&Scope::Tool).then_some(key_of(feature));
+    let open = of_caller.into_iter().chain(of_session).chain(of_target).map(|key| (key, None));
+    let name: Vec<_> = fixed.chain(open).collect();
+    let continuations = kept.continuations.map(|max| {
+        let last = (CONTINUATIONS, Some("continuations".to_owned()));
+        CounterFamily { name: name.iter().cloned().chain([last]).collect(), unit: kept.unit, max }
+    });
+    let first = CounterFamily { name, unit: kept.unit, max: kept.max };
+    std::iter::once(first).chain(continuations).collect()
+}
+
 /// Reports limits that give one counter another maximum than an earlier one does.
 pub(super) fn check_maxima<'p>(limits: impl Iterator<Item = &'p Limit>, problems: &mut Problems) {
     let mut seen: Vec<&Kept> = Vec::new();

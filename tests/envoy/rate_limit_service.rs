@@ -4,14 +4,16 @@
 use super::support::envoy::Envoy;
 use super::support::http::Connection;
 use super::support::mcp;
-use super::support::parts::Parts;
+use super::support::parts::{Parts, scratch};
 use super::support::ratelimit::{self, CLUSTER, DOMAIN, RateLimit};
 use super::support::request::Request;
 use super::support::setup::{Mode, Setup};
 use super::support::upstream::{Answer, NOWHERE, Upstream};
 use super::support::wait;
 use serde_json::{Value, json};
+use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -223,6 +225,32 @@ fn names_that_fit_into_each_other_s_keys_are_counted_apart() {
     let keys = service.keys();
     assert_eq!(keys.len(), names.len(), "{keys:#?}");
     assert_eq!((upstream.count(), envoy.traps()), (names.len(), 0));
+}
+
+#[test]
+fn a_service_with_the_rendered_configuration_keeps_the_same_limits() {
+    let Some(parts) = Parts::with_rate_limit_service() else { return };
+    for_room_in_day();
+    let name = "rls-rendered";
+    let mut limits = limits("deny");
+    limits["maxima"] = "service".into();
+    let configuration = json!({
+        "policies": { "default": policy(3, &json!(["session", "tool"])) },
+        "default_policy": "default",
+        "limits": limits
+    });
+    let path = scratch(&format!("{name}.limits.json"));
+    fs::write(&path, configuration.to_string()).expect("a file in target/e2e");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-policy"));
+    let output = command.args(["render", "ratelimit", "--config"]).arg(&path).output().expect("the command line runs");
+    let rendered = String::from_utf8(output.stdout).expect("UTF-8");
+    let rendered = rendered.replace(&format!("domain: \"{DOMAIN}\"\n"), "");
+    let service = RateLimit::start(&parts, name, &rendered);
+    let upstream = Upstream::running_every_call();
+    let setup = Setup::new(&policy(3, &json!(["session", "tool"]))).with("limits", limits);
+    let envoy = Envoy::start(&parts, name, &ratelimit::cluster(&setup.render(name, upstream.address), service.address));
+    let ran = (0..9).filter(|_| call(&mut envoy.connect()) == "ran").count();
+    assert_eq!((ran, upstream.count(), envoy.traps()), (3, 3, 0));
 }
 
 #[test]
