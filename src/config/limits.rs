@@ -7,6 +7,8 @@ use crate::wire::value::Value;
 const DEFAULT_TIMEOUT_MS: u32 = 100;
 /// The most that `timeout_ms` may say.
 const LARGEST_TIMEOUT_MS: u32 = 60_000;
+/// The most that `lease` may say.
+const LARGEST_LEASE: u32 = 1_000_000;
 /// Bytes of a cluster's name or a domain.
 const MAX_NAME_BYTES: usize = 100;
 
@@ -33,6 +35,8 @@ pub struct LimitService {
     pub on_failure: OnFailure,
     /// Whether each request says the maximum; otherwise the service has the numbers of its own configuration.
     pub sends_maxima: bool,
+    /// How many hits are reserved ahead; `None`: each call asks for its own.
+    pub lease: Option<u32>,
 }
 
 /// What happens to a call that a service did not count.
@@ -84,7 +88,7 @@ impl LimitService {
         let domain = read_name(fields, "domain", problems);
         let timeout_ms = match fields.take("timeout_ms") {
             None => DEFAULT_TIMEOUT_MS,
-            Some((value, at)) => read_timeout(value).unwrap_or_else(|| {
+            Some((value, at)) => read_within(value, 1, LARGEST_TIMEOUT_MS).unwrap_or_else(|| {
                 let largest = LARGEST_TIMEOUT_MS;
                 problems.add(&at, format!("timeout_ms must be an integer from 1 to {largest}, got {value}"));
                 0
@@ -94,7 +98,16 @@ impl LimitService {
         let on_failure = fields.choice("on_failure", &failures, problems).unwrap_or(OnFailure::Deny);
         let maxima = [("policy", true), ("service", false)];
         let sends_maxima = fields.choice("maxima", &maxima, problems).unwrap_or(true);
-        Some(Self { cluster: cluster?, domain: domain?, timeout_ms, on_failure, sends_maxima })
+        let lease = fields.take("lease").map(|(value, at)| {
+            let lease = read_within(value, 2, LARGEST_LEASE);
+            if lease.is_none() {
+                problems.add(&at, format!("lease must be an integer from 2 to {LARGEST_LEASE}, got {value}"));
+            } else if !sends_maxima {
+                problems.add(&at, "lease needs maxima \"policy\"");
+            }
+            lease.unwrap_or(2)
+        });
+        Some(Self { cluster: cluster?, domain: domain?, timeout_ms, on_failure, sends_maxima, lease })
     }
 }
 
@@ -109,9 +122,9 @@ fn read_name(fields: &mut Fields<'_>, member: &'static str, problems: &mut Probl
     Some(name.to_owned())
 }
 
-fn read_timeout(value: &Value) -> Option<u32> {
+fn read_within(value: &Value, smallest: u32, largest: u32) -> Option<u32> {
     let Value::Number(digits) = value else { return None };
-    digits.parse().ok().filter(|timeout| (1..=LARGEST_TIMEOUT_MS).contains(timeout))
+    digits.parse().ok().filter(|number| (smallest..=largest).contains(number))
 }
 
 #[cfg(test)]
@@ -139,11 +152,15 @@ mod tests {
             timeout_ms: 100,
             on_failure: OnFailure::Deny,
             sends_maxima: true,
+            lease: None,
         };
         assert_eq!(load(SERVICE, ""), Ok(Limits::Service(expected.clone())));
         let full = SERVICE.replace('}', r#","timeout_ms":20,"on_failure":"local","maxima":"service"}"#);
         let expected = LimitService { timeout_ms: 20, on_failure: OnFailure::Local, sends_maxima: false, ..expected };
-        assert_eq!(load(&full, ""), Ok(Limits::Service(expected)));
+        assert_eq!(load(&full, ""), Ok(Limits::Service(expected.clone())));
+        let leased = SERVICE.replace('}', r#","lease":50,"on_failure":"local","timeout_ms":20}"#);
+        let expected = LimitService { sends_maxima: true, lease: Some(50), ..expected };
+        assert_eq!(load(&leased, ""), Ok(Limits::Service(expected)));
     }
 
     #[test]
@@ -154,7 +171,7 @@ mod tests {
         assert_eq!(faults(r#"{"store":"local","cluster":"a"}"#), [r#"/limits: unknown field "cluster""#]);
         assert_eq!(
             faults(
-                r#"{"store":"rate_limit_service","cluster":"","timeout_ms":0,"on_failure":"retry","maxima":1,"lease":5}"#
+                r#"{"store":"rate_limit_service","cluster":"","timeout_ms":0,"on_failure":"retry","maxima":1,"lease":1}"#
             ),
             [
                 "/limits/cluster: cluster must be 1 to 100 visible ASCII characters",
@@ -162,9 +179,11 @@ mod tests {
                 "/limits/timeout_ms: timeout_ms must be an integer from 1 to 60000, got 0",
                 r#"/limits/on_failure: on_failure must be one of "deny", "local", "allow", got "retry""#,
                 r#"/limits/maxima: maxima must be one of "policy", "service", got 1"#,
-                r#"/limits: unknown field "lease""#,
+                "/limits/lease: lease must be an integer from 2 to 1000000, got 1",
             ]
         );
+        let leased = SERVICE.replace('}', r#","lease":5,"maxima":"service"}"#);
+        assert_eq!(faults(&leased), [r#"/limits/lease: lease needs maxima "policy""#]);
     }
 
     #[test]

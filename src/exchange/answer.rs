@@ -271,6 +271,10 @@ impl Exchange {
     /// The exchange is over; settles the call's limits and completes the record. `details` is the host's own
     /// word on who answered (`%RESPONSE_CODE_DETAILS%`).
     pub fn end(&mut self, details: &str, now: Timestamp, store: &mut dyn Store) {
+        if self.phase == Phase::Asking {
+            // It surely did not run.
+            std::mem::take(&mut self.reservation).refund(store);
+        }
         let (Phase::Forwarded, Some(record)) = (self.phase, &mut self.record) else { return };
         record.latency_ms = Some(now.millis().saturating_sub(self.judged_at));
         if upstream(record.upstream_status, details, self.has_error).refunds() {

@@ -241,7 +241,7 @@ impl Exchange {
         let is_call = is_call(operation);
         let kind = (is_call, body.len());
         if decision.outcome.goes_on() {
-            return self.pass(decision.reservation, Step::Continue, (asked, record), kind, now);
+            return self.pass(decision.reservation, Step::Continue, (asked, record), kind, now, store);
         }
         let Some(id) = id else { return self.answer(Reply::empty(202), record) };
         if decision.rule == rule::MALFORMED {
@@ -262,7 +262,7 @@ impl Exchange {
         let stand_in = named.filter(|_| self.head.mirrors.name.is_none()).map(|named| StandIn::of(body, named));
         if let Some((stand_in, sent)) = stand_in.flatten() {
             asked.stand_in = Some(stand_in);
-            return self.pass(guess.reservation, Step::Replace(sent), (asked, record), kind, now);
+            return self.pass(guess.reservation, Step::Replace(sent), (asked, record), kind, now, store);
         }
         let unknown = match target.feature {
             Feature::Tool => "Unknown tool",
@@ -271,7 +271,7 @@ impl Exchange {
         };
         let body = reply::error(Some(id.as_str()), INVALID_PARAMS, &format!("{unknown}: {}", target.name));
         let reply = Reply { status: 200, headers: &[], body, details: "mcp_denied" };
-        let step = self.pass(guess.reservation, Step::Reply(reply), (asked, record), kind, now);
+        let step = self.pass(guess.reservation, Step::Reply(reply), (asked, record), kind, now, store);
         // As for the error of a server.
         std::mem::take(&mut self.reservation).refund(store);
         step

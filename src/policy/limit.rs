@@ -2,6 +2,7 @@
 
 use super::counter::{self, Charge, NotCounted};
 use super::document::{self, Amount, Scope};
+use super::lease::Spent;
 use super::number::Decimal;
 use super::path::find;
 use super::problem::{Pointer, Problems};
@@ -41,8 +42,17 @@ pub(super) struct Limit {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Reservation {
     charges: Vec<Charge>,
-    /// What a service has yet to count.
+    /// Where a service counts; boxed, because most have none.
+    remote: Option<Box<Remote>>,
+}
+
+/// What a call holds of limits that a service keeps.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Remote {
+    /// What is yet to be counted.
     question: Question,
+    /// What it spent of blocks that were counted ahead.
+    spent: Vec<Spent>,
 }
 
 /// Why nothing was reserved.
@@ -263,32 +273,49 @@ impl Reservation {
         let (Ok(kept), Amount::Fixed(amount)) = (&limit.kept.1, &limit.amount) else { return Err(Refusal::Uncertain) };
         let (rule, message) = (limit.rule.clone(), limit.words(query).to_owned());
         let here = (limit.key(query), limit.request(*amount, query));
-        self.question.add(kept, Deferred { rule, message, is_shadow, here }, &limit.scope, query);
+        self.remote.get_or_insert_default().question.add(
+            kept,
+            Deferred { rule, message, is_shadow, here },
+            &limit.scope,
+            query,
+        );
         Ok(())
     }
 
     /// Takes out what a service has to count before the call may go on; `None` when there is nothing.
     pub fn take_question(&mut self) -> Option<Question> {
-        let question = std::mem::take(&mut self.question);
+        let question = std::mem::take(&mut self.remote.as_mut()?.question);
         (!question.is_empty()).then_some(question)
     }
 
     /// Takes over what `other` holds.
     pub(super) fn join(&mut self, other: Self) {
         self.charges.extend(other.charges);
-        self.question.join(other.question);
+        if let Some(other) = other.remote {
+            let remote = self.remote.get_or_insert_default();
+            remote.question.join(other.question);
+            remote.spent.extend(other.spent);
+        }
     }
 
-    /// Whether nothing was reserved.
+    /// Holds what was spent of a block, too.
+    pub fn hold(&mut self, spent: Spent) {
+        self.remote.get_or_insert_default().spent.push(spent);
+    }
+
+    /// Whether nothing was reserved that could be given back.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.charges.is_empty()
+        self.charges.is_empty() && self.remote.as_ref().is_none_or(|remote| remote.spent.is_empty())
     }
 
     /// Gives everything back, each to the window that it was taken from.
     pub fn refund(self, store: &mut dyn Store) {
         for charge in &self.charges {
             charge.refund(store);
+        }
+        for spent in self.remote.iter().flat_map(|remote| &remote.spent) {
+            spent.give_back(store);
         }
     }
 }

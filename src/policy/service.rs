@@ -213,6 +213,15 @@ impl Question {
         &self.counters
     }
 
+    /// Whether the counter at this place may be charged ahead: for a limit that judges by the count itself, what others
+    /// reserved would have been used.
+    #[must_use]
+    pub fn can_lease(&self, place: usize) -> bool {
+        let Some(counter) = self.counters.get(place) else { return false };
+        let mut own = self.deferred.iter().filter(|(counter, ..)| *counter == place);
+        counter.hits > 0 && own.all(|(_, max, _)| *max == counter.max)
+    }
+
     /// Adds one limit. A counter that two limits of a call share is charged once, with the larger amount.
     pub(super) fn add(&mut self, kept: &Kept, deferred: Deferred, scope: &[Scope], query: &Query<'_>) {
         let (name, hits) = (kept.name_for(scope, query), u64::from(kept.hits));

@@ -83,6 +83,75 @@ fn two_proxies_together_let_exactly_the_maximum_through() {
 }
 
 #[test]
+fn with_leases_two_proxies_stay_within_the_maximum_and_most_calls_ask_nobody() {
+    const MAX: usize = 1000;
+    const CALLERS: usize = 16;
+    const CALLS: usize = 100;
+    let Some(parts) = Parts::with_rate_limit_service() else { return };
+    for_room_in_day();
+    let name = "rls-lease";
+    let service = RateLimit::start(&parts, name, "");
+    let upstream = Upstream::running_every_call();
+    let mut leased = limits("deny");
+    leased["lease"] = json!(50);
+    let start = |name: &str| proxy(&parts, name, service.address, upstream.address, MAX, leased.clone());
+    let proxies = [start("rls-lease-a"), start("rls-lease-b")];
+    let callers: Vec<_> = (0..CALLERS)
+        .map(|caller| {
+            let address = proxies[caller % 2].address;
+            thread::spawn(move || {
+                let mut connection = Connection::open(address);
+                (0..CALLS).filter(|_| call(&mut connection) == "ran").count()
+            })
+        })
+        .collect();
+    let ran: usize = callers.into_iter().map(|caller| caller.join().expect("a caller that ends well")).sum();
+    assert_eq!(upstream.count(), ran);
+    // What the last blocks of each proxy held when the other one went beyond the maximum is lost.
+    assert!((MAX - 150..=MAX).contains(&ran), "{ran} calls ran");
+    let refused = CALLERS * CALLS - ran;
+    let stat = format!("cluster.{CLUSTER}.upstream_rq_total");
+    let asked = proxies.iter().map(|proxy| proxy.stat(&stat)).sum::<u64>() as usize;
+    println!("{ran} of {MAX} ran, {refused} were refused, {asked} questions");
+    assert!(asked < refused + ran / 2, "{asked} questions for {ran} calls that ran and {refused} that did not");
+    assert!(proxies.iter().all(|proxy| proxy.traps() == 0));
+}
+
+#[test]
+fn an_allowed_call_with_a_lease_takes_about_as_long_as_one_that_is_counted_here() {
+    const CALLS: usize = 400;
+    let Some(parts) = Parts::with_rate_limit_service() else { return };
+    for_room_in_day();
+    let service = RateLimit::start(&parts, "rls-p50", "");
+    let upstream = Upstream::running_every_call();
+    let mut leased = limits("deny");
+    (leased["lease"], leased["domain"]) = (json!(100), json!(DOMAIN));
+    // Different maxima, so that no two share a count.
+    let proxies = [
+        proxy(&parts, "rls-p50-local", service.address, upstream.address, 100_000, json!({ "store": "local" })),
+        proxy(&parts, "rls-p50-lease", service.address, upstream.address, 100_001, leased),
+        proxy(&parts, "rls-p50-each", service.address, upstream.address, 100_002, limits("deny")),
+    ];
+    let mut connections = proxies.each_ref().map(Envoy::connect);
+    let mut took = [const { Vec::new() }; 3];
+    // In turn, so that whatever else the machine does falls on all of them.
+    for _ in 0..CALLS {
+        for (connection, took) in connections.iter_mut().zip(&mut took) {
+            let start = Instant::now();
+            assert_eq!(call(connection), "ran");
+            took.push(start.elapsed());
+        }
+    }
+    let [local, lease, each] = took.map(|mut took| {
+        took.sort_unstable();
+        took[CALLS / 2]
+    });
+    println!("p50 of an allowed call: local {local:?}, with a lease {lease:?}, asking each time {each:?}");
+    assert!(lease < each, "local {local:?}, with a lease {lease:?}, asking each time {each:?}");
+    assert!(lease.as_secs_f64() < 1.5 * local.as_secs_f64(), "local {local:?}, with a lease {lease:?}");
+}
+
+#[test]
 fn without_the_service_calls_fare_as_on_failure_says_and_with_it_they_are_counted_again() {
     const MAX: usize = 4;
     let Some(parts) = Parts::with_rate_limit_service() else { return };
