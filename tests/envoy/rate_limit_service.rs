@@ -1,10 +1,10 @@
 //! Limits that two proxies keep together, in a real rate limit service on a real Redis: never more than the maximum,
 //! and when there is no answer, exactly what `on_failure` says.
 
-use super::support::envoy::Envoy;
+use super::support::envoy::{self, Envoy};
 use super::support::http::Connection;
 use super::support::mcp;
-use super::support::parts::{Parts, scratch};
+use super::support::parts::{Parts, root, scratch};
 use super::support::ratelimit::{self, CLUSTER, DOMAIN, RateLimit};
 use super::support::request::Request;
 use super::support::setup::{Mode, Setup};
@@ -14,6 +14,8 @@ use serde_json::{Value, json};
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -200,6 +202,66 @@ fn without_the_service_calls_fare_as_on_failure_says_and_with_it_they_are_counte
         }
         assert_eq!(envoy.traps(), 0);
     }
+}
+
+#[test]
+fn a_service_that_dies_and_comes_back_under_load_lets_no_call_through_uncounted() {
+    const MAX: usize = 100_000;
+    const CALLERS: usize = 8;
+    let Some(parts) = Parts::with_rate_limit_service() else { return };
+    for_room_in_day();
+    for lease in [None, Some(20)] {
+        let name = format!("rls-load-{}", lease.unwrap_or(0));
+        let mut service = RateLimit::start(&parts, &name, "");
+        let upstream = Upstream::running_every_call();
+        let mut limits = limits("deny");
+        if let Some(lease) = lease {
+            limits["lease"] = json!(lease);
+        }
+        let envoy = proxy(&parts, &name, service.address, upstream.address, MAX, limits);
+        let stop = Arc::new(AtomicBool::new(false));
+        let callers: Vec<_> = (0..CALLERS)
+            .map(|_| {
+                let (address, stop) = (envoy.address, Arc::clone(&stop));
+                thread::spawn(move || {
+                    let (mut connection, mut ran) = (Connection::open(address), 0);
+                    while !stop.load(Ordering::SeqCst) {
+                        match call(&mut connection).as_str() {
+                            "ran" => ran += 1,
+                            text => assert_eq!(text, NOT_COUNTED),
+                        }
+                    }
+                    ran
+                })
+            })
+            .collect();
+        let more_run = |what: &str| {
+            let before = upstream.count();
+            wait::until(what, || upstream.count() > before + 200);
+        };
+        more_run("calls run");
+        for _ in 0..3 {
+            service.stop_service();
+            wait::until("calls are refused", || call(&mut envoy.connect()) == NOT_COUNTED);
+            service.start_service();
+            more_run("calls run again");
+        }
+        stop.store(true, Ordering::SeqCst);
+        let ran: usize = callers.into_iter().map(|caller| caller.join().expect("a caller that ends well")).sum();
+        // The calls of this test's own loop were refused, but for those that still found hits in a block.
+        assert!((ran..=ran + 60).contains(&upstream.count()), "{ran} of {}", upstream.count());
+        let counted = service.counted();
+        assert!(counted >= upstream.count() as u64, "{counted} counted, {} ran", upstream.count());
+        assert_eq!(envoy.traps(), 0);
+    }
+}
+
+#[test]
+fn envoy_takes_the_shipped_example() {
+    let Some(parts) = Parts::with_rate_limit_service() else { return };
+    let file = fs::read_to_string(root().join("envoy/rate-limit-service.yaml")).expect("the example");
+    let (status, log) = envoy::validate(&parts, "rls-shipped", &file);
+    assert!(status.success(), "{log}");
 }
 
 #[test]

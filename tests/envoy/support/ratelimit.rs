@@ -92,6 +92,17 @@ impl RateLimit {
         self.service = None;
     }
 
+    /// What its one counter stands at.
+    pub(crate) fn counted(&self) -> u64 {
+        let keys = self.keys();
+        let [key] = keys.as_slice() else { panic!("{keys:?}") };
+        let mut stream = BufReader::new(TcpStream::connect(self.redis_at).expect("Redis"));
+        stream.get_mut().write_all(format!("GET {key}\r\n").as_bytes()).expect("a connection");
+        let mut lines = stream.lines().map_while(Result::ok);
+        let count = lines.nth(1).expect("a value");
+        count.parse().expect("a number")
+    }
+
     /// The keys that it counts under.
     pub(crate) fn keys(&self) -> Vec<String> {
         let mut stream = BufReader::new(TcpStream::connect(self.redis_at).expect("Redis"));
