@@ -263,6 +263,20 @@ fn limits_that_share_a_counter_charge_it_once_and_are_each_judged() {
 }
 
 #[test]
+fn on_http_with_sse_a_refusal_is_said_on_the_stream() {
+    let mut store = store();
+    let mut exchange = Exchange::new(gate(&configuration(limits(), "deny").to_string()));
+    let lines: Vec<(&str, &str)> = support::POST.iter().copied().chain([(":path", "/messages?sessionId=1")]).collect();
+    exchange.request_headers(&headers(&lines), false, NOW);
+    let body = format!("{}{}", body("send"), " ".repeat(500));
+    let Step::Ask(_) = exchange.request_whole(body.as_bytes(), NOW, &mut store) else { panic!("a question") };
+    let step = exchange.limits_counted(None, NOW, &mut store);
+    let Step::Replace(request) = step else { panic!("{step:?}") };
+    assert_eq!(request.len(), body.len(), "the headers have gone with this length");
+    assert!(String::from_utf8(request).unwrap().contains("Rate limit could not be checked"));
+}
+
+#[test]
 fn nothing_goes_on_while_the_service_counts() {
     let mut store = store();
     let (mut exchange, _) = ask(&configuration(limits(), "allow"), "send", &mut store);

@@ -139,6 +139,13 @@ impl Http {
         }
     }
 
+    /// Nobody waits for the service any more.
+    fn forget_call(&mut self) {
+        if let Some(call) = self.call.take() {
+            host::cancel(call);
+        }
+    }
+
     /// The service's answer has come, or will not.
     fn answered(&mut self, status: u32, size: usize) -> Result<(), HostError> {
         let Some(exchange) = &mut self.exchange else { return Ok(()) };
@@ -234,6 +241,8 @@ impl HttpContext for Http {
     }
 
     fn on_http_response_headers(&mut self, _count: usize, end_of_stream: bool) -> Action {
+        // A request that is answered before it went on does not go on any more.
+        self.forget_call();
         if let Some(side) = self.broken {
             return side.on_answer();
         }
@@ -291,9 +300,7 @@ impl HttpContext for Http {
     }
 
     fn on_log(&mut self) {
-        if let Some(call) = self.call.take() {
-            host::cancel(call);
-        }
+        self.forget_call();
         let Some(exchange) = &mut self.exchange else { return };
         // Where the host does not tell, whether the call ran is in doubt.
         let details = || host::property(["response", "code_details"]).ok().flatten();
