@@ -121,7 +121,7 @@ fn no_window_admits_more_than_the_maximum_whatever_happens_in_between() {
         let mut now = 1_795_243_300_000 + random.below(WINDOW_MS);
         for _ in 0..4000 {
             // Minutes that fill up at once, and such that end with blocks half spent before a busy one.
-            now += random.below(if seed % 2 == 0 || now / WINDOW_MS % 2 == 0 { 120 } else { 700 });
+            now += random.below(if seed.is_multiple_of(2) || (now / WINDOW_MS).is_multiple_of(2) { 120 } else { 700 });
             if random.below(2000) == 0 {
                 // A clock that is set forward. One that is set back while no call comes is not noticed.
                 proxies[random.below(3) as usize].ahead += random.below(20_000) as i64;
@@ -190,7 +190,7 @@ fn no_window_admits_more_than_the_maximum_whatever_happens_in_between() {
     }
     assert!(calls > 30_000, "{calls}");
     // It is not by refusing everything.
-    assert!(fullest > MAX * 9 / 10, "{fullest}");
+    assert!(fullest > MAX * 8 / 10, "{fullest}");
     assert!(asked < calls, "{asked} questions for {calls} calls");
 }
 
@@ -240,6 +240,8 @@ fn when_one_limit_is_full_nothing_of_another_one_s_block_is_spent() {
         let asked = asked.map(|(name, hits)| (name.contains("counter=all "), hits)).collect();
         (asked, exchange.limits_counted(Some(&answer(&request, over)), now, &mut store))
     };
+    // The first call learns how much there is.
+    assert_eq!(call("none"), (vec![(true, 1), (false, 1)], Step::Continue));
     let (asked, step) = call("counter=each ");
     assert_eq!(asked, [(true, 10), (false, 6)]);
     assert!(matches!(step, Step::Reply(_)), "{step:?}");

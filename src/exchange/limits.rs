@@ -96,6 +96,8 @@ impl Exchange {
                     Want::Nothing
                 }
                 Draw::Block(room) => {
+                    // The first call in a window only learns how much room there is.
+                    let room = room.unwrap_or(0);
                     let largest = u64::from(lease.min(counter.max / LARGEST_BLOCK)).min(room / SHARE_OF_ROOM);
                     Want::Block(largest.max(counter.hits), slot)
                 }
@@ -126,7 +128,7 @@ impl Exchange {
                 for ((want, counter), counted) in wants.iter().zip(question.counters()).zip(&counted) {
                     let Want::Block(hits, slot) = want else { continue };
                     let left = hits.saturating_sub(if spends { counter.hits } else { 0 });
-                    let Some(resets_in) = counted.resets_in.filter(|_| !counted.is_over && left > 0) else { continue };
+                    let Some(resets_in) = counted.resets_in.filter(|_| !counted.is_over) else { continue };
                     let room = counter.max.saturating_sub(counted.used.unwrap_or(0)).into();
                     slot.grant(Block { asked_at, resets_in, left, room }, now.millis(), store);
                 }

@@ -40,8 +40,8 @@ pub struct Spent {
 pub enum Draw {
     /// Its hits, which are spent now.
     Spent(Spent),
-    /// Nothing; it may ask the service for a block, of which there was so much room when last was heard.
-    Block(u64),
+    /// Nothing; it may ask the service for a block. So much room its window had when last was heard of it, if ever.
+    Block(Option<u64>),
     /// Nothing; it asks the service for its own hits, because another call asks for a block, or there is no place for one.
     Own,
 }
@@ -144,9 +144,8 @@ impl Slot {
                 (own, _) => {
                     let (tag, asking_until) = (self.tag, now.saturating_add(patience_ms));
                     let living = own.filter(|held| held.lives(now));
-                    drawn = Draw::Block(living.map_or(u64::MAX, |held| held.room));
-                    let empty =
-                        Held { tag, granted_at: now, ends_at: 0, seen_at: now, left: 0, room: u64::MAX, asking_until };
+                    drawn = Draw::Block(living.map(|held| held.room));
+                    let empty = Held { tag, granted_at: now, ends_at: 0, seen_at: now, left: 0, room: 0, asking_until };
                     Some(living.map_or(empty, |held| Held { asking_until, ..held }))
                 }
             }
@@ -229,14 +228,14 @@ mod tests {
     #[test]
     fn one_call_asks_for_a_block_and_the_others_for_themselves_until_it_came() {
         let (mut store, slot) = (MemoryStore::default(), slot(100));
-        assert_eq!(slot.draw(1, 1000, 50, &mut store), Draw::Block(u64::MAX));
+        assert_eq!(slot.draw(1, 1000, 50, &mut store), Draw::Block(None));
         assert_eq!(slot.draw(1, 1049, 50, &mut store), Draw::Own);
         slot.grant(block(1000, 40, 2), 1050, &mut store);
         let first = slot.draw(1, 1051, 50, &mut store);
         assert!(is_spent(&first) && is_spent(&slot.draw(1, 1052, 50, &mut store)));
-        assert_eq!(slot.draw(1, 1053, 50, &mut store), Draw::Block(90), "what the service said is left");
+        assert_eq!(slot.draw(1, 1053, 50, &mut store), Draw::Block(Some(90)), "what the service said is left");
         // One whose asker has not got it is asked for again.
-        assert_eq!(slot.draw(1, 1103, 50, &mut store), Draw::Block(90));
+        assert_eq!(slot.draw(1, 1103, 50, &mut store), Draw::Block(Some(90)));
         let Draw::Spent(first) = first else { panic!("spent") };
         first.give_back(&mut store);
         assert!(is_spent(&slot.draw(1, 1104, 50, &mut store)));
@@ -275,16 +274,12 @@ mod tests {
         assert_eq!(second.draw(1, 10_002, 50, &mut store), Draw::Own);
         second.grant(block(10_000, 10, 9), 10_003, &mut store);
         assert!(is_spent(&first.draw(1, 10_004, 50, &mut store)));
-        assert_eq!(
-            second.draw(1, 18_001, 50, &mut store),
-            Draw::Block(u64::MAX),
-            "of an ended block the place is free"
-        );
+        assert_eq!(second.draw(1, 18_001, 50, &mut store), Draw::Block(None), "of an ended block the place is free");
         // What is not ours, or too short, is no block.
         for garbage in [b"".as_slice(), b"\x01", &[2; 65], &[1; 66]] {
             let mut store = MemoryStore::default();
             store.put(&first.key, garbage, None).unwrap();
-            assert_eq!(first.draw(1, 1, 50, &mut store), Draw::Block(u64::MAX));
+            assert_eq!(first.draw(1, 1, 50, &mut store), Draw::Block(None));
         }
     }
 }

@@ -8,10 +8,11 @@ use super::support::parts::{Parts, root, scratch};
 use super::support::ratelimit::{self, CLUSTER, DOMAIN, RateLimit};
 use super::support::request::Request;
 use super::support::setup::{Mode, Setup};
-use super::support::upstream::{Answer, NOWHERE, Upstream};
+use super::support::upstream::{NOWHERE, Upstream};
 use super::support::wait;
 use serde_json::{Value, json};
 use std::fs;
+use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::Command;
 use std::sync::Arc;
@@ -268,13 +269,20 @@ fn envoy_takes_the_shipped_example() {
 fn what_is_no_answer_of_the_service_is_a_failure() {
     let Some(parts) = Parts::with_rate_limit_service() else { return };
     let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port on loopback");
-    let other = Upstream::start(|_| Answer::json(r#"{"overallCode":"OK"}"#));
+    let garbage = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port on loopback");
+    let garbage_at = garbage.local_addr().expect("its address");
+    thread::spawn(move || {
+        for mut stream in garbage.incoming().map_while(Result::ok) {
+            // Its reader may be gone.
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}");
+        }
+    });
     let service = RateLimit::start(&parts, "rls-no-answer", "");
     let upstream = Upstream::running_every_call();
     let silent = silent.local_addr().expect("its address");
     for (name, address, member, value, at_least) in [
         ("rls-silent", silent, "timeout_ms", json!(300), 250),
-        ("rls-http1", other.address, "timeout_ms", json!(2000), 0),
+        ("rls-garbage", garbage_at, "timeout_ms", json!(2000), 0),
         ("rls-nobody", NOWHERE, "timeout_ms", json!(2000), 0),
         ("rls-no-cluster", service.address, "cluster", json!("nowhere"), 0),
         ("rls-no-domain", service.address, "domain", json!("unknown"), 0),
