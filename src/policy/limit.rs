@@ -6,6 +6,7 @@ use super::number::Decimal;
 use super::path::find;
 use super::problem::Pointer;
 use super::query::Query;
+use super::slots::{Part, Place};
 use super::store::Store;
 use super::trace::{Trace, Verdict};
 use super::window::Window;
@@ -91,36 +92,46 @@ impl Limit {
         matches!(self.amount, Amount::Argument { .. })
     }
 
-    fn key(&self, query: &Query<'_>) -> Vec<u8> {
-        let mut key = self.key_prefix.clone();
+    /// Where its count of this call lies, and the one that takes over where that has no place: it is shared by all that
+    /// found none within the same grant.
+    fn places(&self, query: &Query<'_>) -> (Place, Option<Place>) {
+        let mut name = self.key_prefix.clone();
         let principal = query.principal;
+        if query.continues && self.continuations.is_some() {
+            // No part begins with a letter.
+            name.push(b'c');
+        }
+        if self.scope.iter().any(|scope| matches!(scope, Scope::Grant | Scope::Session)) {
+            push_part(&mut name, &principal.grant);
+        }
+        let owner = name.len();
         for scope in &self.scope {
             match scope {
-                Scope::Grant => push_part(&mut key, &principal.grant),
+                Scope::Grant => {}
                 Scope::Tool => {
                     let Some(target) = query.target else { continue };
-                    // A prompt may have a tool's name; no part begins with a letter.
-                    match target.feature {
-                        Feature::Tool => {}
-                        Feature::Prompt => key.push(b'p'),
-                        Feature::Resource => key.push(b'r'),
-                    }
-                    push_part(&mut key, target.name);
+                    // A prompt may have a tool's name.
+                    name.push(match target.feature {
+                        Feature::Tool => b't',
+                        Feature::Prompt => b'p',
+                        Feature::Resource => b'r',
+                    });
+                    push_part(&mut name, target.name);
                 }
                 // A session is the client's word, so it only ever divides its own grant's count.
                 Scope::Session => {
-                    push_part(&mut key, &principal.grant);
                     if let Some(session) = &principal.session {
-                        push_part(&mut key, session);
+                        push_part(&mut name, session);
                     }
                 }
             }
         }
-        if self.continuations.is_some() && query.continues {
-            // No part begins with a letter.
-            key.push(b'c');
+        if name.len() == owner {
+            return (Place::of(Part::Owned, &name), None);
         }
-        key
+        let owner = name.get(..owner).unwrap_or_default();
+        let shared = [owner, b"s"].concat();
+        (Place::of(Part::Divided(owner), &name), Some(Place::of(Part::Owned, &shared)))
     }
 
     /// What the call adds, in millionths; `None` when the limit does not apply to it.
@@ -199,8 +210,32 @@ impl Reservation {
         store: &mut dyn Store,
     ) -> Result<(), Refusal<'p>> {
         let Some(amount) = limit.amount_of(arguments)? else { return Ok(()) };
-        let key = limit.key(query);
-        let charged: u64 = self.charges.iter().filter(|charge| charge.key == key).map(|charge| charge.amount).sum();
+        let (place, shared) = limit.places(query);
+        let mut counted = self.charge(limit, &place, amount, query, store);
+        if let (Err(NotCounted::NoPlace), Some(shared)) = (&counted, shared) {
+            counted = self.charge(limit, &shared, amount, query, store);
+        }
+        match counted {
+            Ok(charge) => {
+                self.charges.push(charge);
+                Ok(())
+            }
+            Err(NotCounted::Full) => Err(Refusal::Spent(limit, limit.words(query))),
+            Err(NotCounted::NoPlace | NotCounted::Uncertain) => Err(Refusal::Uncertain),
+        }
+    }
+
+    /// Charges one count with what of `amount` it is not charged with yet.
+    fn charge(
+        &self,
+        limit: &Limit,
+        place: &Place,
+        amount: u64,
+        query: &Query<'_>,
+        store: &mut dyn Store,
+    ) -> Result<Charge, NotCounted> {
+        let same = self.charges.iter().filter(|charge| charge.place == *place);
+        let charged: u64 = same.map(|charge| charge.amount).sum();
         let request = counter::Request {
             now: query.now.millis() / 1000,
             window: limit.window,
@@ -208,14 +243,7 @@ impl Reservation {
             amount: amount.saturating_sub(charged),
             max: limit.continuations.as_ref().filter(|_| query.continues).map_or(limit.max, |(_, max)| *max),
         };
-        match counter::charge(&key, &request, store) {
-            Ok(charge) => {
-                self.charges.push(charge);
-                Ok(())
-            }
-            Err(NotCounted::Full) => Err(Refusal::Spent(limit, limit.words(query))),
-            Err(NotCounted::Uncertain) => Err(Refusal::Uncertain),
-        }
+        counter::charge(place, &request, store)
     }
 
     /// Takes over what `other` holds.

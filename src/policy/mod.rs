@@ -24,6 +24,7 @@ mod problem;
 mod query;
 mod rules;
 mod schedule;
+mod slots;
 mod stated;
 mod store;
 pub(crate) mod survey;
