@@ -11,7 +11,7 @@ use crate::wire::jsonrpc::INTERNAL_ERROR;
 use crate::wire::mcp::{Feature, List};
 use crate::wire::media_type::MediaType;
 use crate::wire::reply;
-use crate::wire::sse::{Decoder, Event, Verdict};
+use crate::wire::sse::{Decoder, Event, Verdict, could_be_json};
 use crate::wire::to_client::{self, Filter, Filtered, Unreadable};
 use std::fmt::Display;
 
@@ -374,13 +374,5 @@ fn without(list: List) -> &'static str {
         List::Prompts => "it holds no list of prompts",
         List::Resources => "it holds no list of resources",
         List::ResourceTemplates => "it holds no list of resource templates",
-    }
-}
-
-/// Whether some parser might find an object in it: all but text that begins with another visible character.
-fn could_be_json(text: &[u8]) -> bool {
-    match text.trim_ascii_start().first() {
-        None => false,
-        Some(first) => !first.is_ascii_graphic() || matches!(first, b'{' | b'['),
     }
 }
