@@ -18,6 +18,8 @@ use std::fmt::Display;
 /// The largest JSON answer, and the largest event of a stream, that is read; a larger one is not passed.
 pub const MAX_ANSWER_BYTES: usize = 16 << 20;
 
+/// UTF-8's, which clients pass over before JSON.
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 const REFUSED: &str = "it is a request that is not permitted by policy";
 
 /// The body may change its size.
@@ -127,10 +129,15 @@ impl Exchange {
     }
 
     /// The answer's first bytes have come, all of them held: tells how the rest is read. While they are but
-    /// blanks, more of them are needed.
+    /// blanks or a byte order mark, more of them are needed.
     pub fn answer_begins(&mut self, bytes: &[u8], end_of_stream: bool) {
-        let text = bytes.trim_ascii_start();
-        if !matches!(self.answer, Answer::Unlabelled) || text.is_empty() && !end_of_stream {
+        let mut text = bytes.trim_ascii_start();
+        if self.asked.is_bare {
+            text = text.strip_prefix(BYTE_ORDER_MARK).map_or(text, <[u8]>::trim_ascii_start);
+        }
+        // A mark that has not come whole tells as little as blanks.
+        let tells = if self.asked.is_bare { !BYTE_ORDER_MARK.starts_with(text) } else { !text.is_empty() };
+        if !matches!(self.answer, Answer::Unlabelled) || !tells && !end_of_stream {
             return;
         }
         // On a GET no client reads JSON in another encoding than UTF-8, and what is no text may be a file.
