@@ -9,7 +9,7 @@ use crate::record::bounded;
 use crate::timestamp::Timestamp;
 use crate::wire::jsonrpc::INTERNAL_ERROR;
 use crate::wire::mcp::{Feature, List};
-use crate::wire::media_type::MediaType;
+use crate::wire::media_type::{MediaType, is_ambiguous};
 use crate::wire::reply;
 use crate::wire::sse::{Decoder, Event, Verdict, could_be_json};
 use crate::wire::to_client::{self, Filter, Filtered, Unreadable};
@@ -104,6 +104,9 @@ impl Exchange {
         };
         if !is_plain {
             return self.reject("it came encoded although it was asked for plain");
+        }
+        if is_ambiguous(headers.values("content-type")) {
+            return self.reject("its content-type is given in two ways");
         }
         let edits;
         (self.answer, edits) = match media_type {
