@@ -10,6 +10,7 @@
 use super::json::{self, Kind, Raw, Reader, Text};
 use super::mcp::{Feature, List};
 use super::members::{Members, folds_to};
+use std::borrow::Cow;
 use std::ops::Range;
 
 /// What may flow to the client.
@@ -147,7 +148,7 @@ impl Scan<'_> {
         })?;
         match ambiguous {
             Some(reason) => Err(Stop::Ambiguous(reason)),
-            None => Ok(request.method().is_none_or(|method| self.permits(&method))),
+            None => Ok(request.method().is_none_or(|method| self.permits(method))),
         }
     }
 
@@ -199,7 +200,7 @@ impl Scan<'_> {
             if members.fault().is_some() || members.misspelt(&["method"]).is_some() {
                 *ambiguous = Some(DOUBLED);
             }
-            let method = members.get("method").and_then(Raw::string).and_then(Text::decode);
+            let method = members.get("method").and_then(|method| method_of(method, ambiguous));
             if !method.is_none_or(|method| self.permits(&method)) {
                 *ambiguous = Some("it makes a request that is not permitted by policy");
             }
@@ -253,7 +254,7 @@ impl Scan<'_> {
 /// What a message says of the request that it may be.
 #[derive(Default)]
 struct Request<'a> {
-    method: Option<Raw<'a>>,
+    method: Option<Cow<'a, str>>,
     methods: Seen,
     has_id: bool,
 }
@@ -261,15 +262,24 @@ struct Request<'a> {
 impl<'a> Request<'a> {
     fn note(&mut self, name: Text<'a>, value: Raw<'a>, ambiguous: &mut Option<&'static str>) {
         if self.methods.note(name, "method", ambiguous) {
-            self.method = Some(value);
+            self.method = method_of(value, ambiguous);
         }
         self.has_id |= name.decode().is_some_and(|name| folds_to(&name, "id"));
     }
 
-    /// The method, of a request. A name that is no text is nobody's method.
-    fn method(&self) -> Option<std::borrow::Cow<'a, str>> {
-        self.method.filter(|_| self.has_id).and_then(Raw::string).and_then(Text::decode)
+    /// The method, of a request.
+    fn method(&self) -> Option<&str> {
+        self.method.as_deref().filter(|_| self.has_id)
     }
+}
+
+/// The method that `value` is, where it is a string.
+fn method_of<'a>(value: Raw<'a>, ambiguous: &mut Option<&'static str>) -> Option<Cow<'a, str>> {
+    let method = value.string()?.decode();
+    if method.is_none() {
+        *ambiguous = Some("it has a method that is not valid Unicode");
+    }
+    method
 }
 
 fn not_a_list(list: List) -> &'static str {
@@ -306,7 +316,7 @@ fn name_of(reader: &mut Reader<'_>, member: &str) -> Result<Option<String>, Stop
         let is_name = seen.note(found, member, &mut ambiguous);
         let value = reader.value()?;
         if is_name {
-            name = value.string().and_then(Text::decode).map(std::borrow::Cow::into_owned);
+            name = value.string().and_then(Text::decode).map(Cow::into_owned);
         }
         Ok(())
     })?;
