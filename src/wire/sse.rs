@@ -43,6 +43,9 @@ pub struct Decoder {
     line_is_open: bool,
     oversized: bool,
     at_start: bool,
+    /// Something visible has left.
+    has_left: bool,
+    has_dropped: bool,
 }
 
 impl Decoder {
@@ -58,6 +61,8 @@ impl Decoder {
             line_is_open: false,
             oversized: false,
             at_start: true,
+            has_left: false,
+            has_dropped: false,
         }
     }
 
@@ -126,9 +131,13 @@ impl Decoder {
         let lines = Lines::of(&raw, std::mem::take(&mut self.at_start), self.line_is_open);
         let event = Event { data: lines.data(), kind: lines.kind, oversized, ambiguous: lines.ambiguous };
         let verdict = judge(&event);
-        // INVARIANT: what was not read never leaves.
-        let verdict = if oversized { Verdict::Drop } else { verdict };
+        // INVARIANT: what was not read never leaves, and what is left of a stream does not begin as JSON would: it may be
+        // labelled so.
+        let begins_as_json = self.has_dropped && !self.has_left && could_be_json(&raw);
+        let verdict = if oversized || begins_as_json { Verdict::Drop } else { verdict };
         self.swallow_lf = verdict == Verdict::Drop;
+        self.has_dropped |= self.swallow_lf;
+        self.has_left |= !self.swallow_lf && !raw.trim_ascii().is_empty();
         match verdict {
             Verdict::Keep => {
                 out.extend_from_slice(&raw);
