@@ -2,7 +2,7 @@
 # Builds the fuzz targets and runs each for some seconds, two at a time: scripts/fuzz.sh SECONDS [TARGET...]
 #
 # Stable Rust has no switch for it, but its LLVM has the pass that libFuzzer is guided by; the address sanitizer, which
-# needs nightly, would find nothing in a package without unsafe code. `cargo +nightly fuzz run TARGET` works as well.
+# needs nightly, would find little in a package without unsafe code. The layout is cargo-fuzz's, for those who have it.
 #
 # A finding ends the script with 1, after all have run; what it leaves in target/fuzz/findings/TARGET runs again by
 #   scripts/fuzz.sh FILE TARGET
@@ -29,10 +29,10 @@ bin=$out/$host/release
 
 if [ -f "$first" ]; then exec "$bin/${targets[0]}" "$first"; fi
 
-# What is checked in is run first, in the order of size; what is found on the way is kept for the next time.
+# Starts from what is checked in and from what earlier runs kept.
 run() {
   local target=$1 findings=$out/findings/$1 corpus=$out/corpus/$1 log=$out/$1.log
-  mkdir -p "$findings" "$corpus" "fuzz/regressions/$target"
+  mkdir -p "$findings" "$corpus"
   local dirs=("$corpus" "fuzz/seeds/$target")
   [ ! -d "fuzz/regressions/$target" ] || dirs+=("fuzz/regressions/$target")
   if "$bin/$target" "${dirs[@]}" -dict=fuzz/dictionaries/mcp.dict -max_total_time="$first" -max_len=4096 -timeout=10 \

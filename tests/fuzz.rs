@@ -9,8 +9,10 @@ mod fuzz;
 
 use std::path::Path;
 
+type Judge = fn(&[u8]);
+
 /// A target's name, its judge, and how many inputs it has at least.
-const TARGETS: [(&str, fn(&[u8]), usize); 6] = [
+const TARGETS: [(&str, Judge, usize); 6] = [
     ("request", fuzz::request::check, 50),
     ("list", fuzz::list::check, 20),
     ("sse", fuzz::sse::check, 50),
