@@ -50,7 +50,8 @@ fn hidden_in_list(message: &Json) -> Option<String> {
     None
 }
 
-fn asks_for_sampling(message: &Json) -> Option<String> {
+/// The same, of requests alone.
+pub fn asks_for_sampling(message: &Json) -> Option<String> {
     let asks = |request: &Json| {
         let method =
             request.readings("method").filter_map(Json::text).find(|method| method.starts_with("sampling/"))?;

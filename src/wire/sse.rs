@@ -197,6 +197,8 @@ impl<'a> Lines<'a> {
             this.lines.push((line, name == b"data"));
             rest = after;
         }
+        // A blank line between lines of data makes two events of them.
+        this.ambiguous |= this.values.len() > 1 && this.lines.iter().any(|(line, _)| has_inner_blank(line));
         this
     }
 
@@ -247,6 +249,24 @@ const UNICODE_ENDS: [&[u8]; 8] =
 fn has_inner_data(line: &[u8]) -> bool {
     let begins_line = |at: usize| UNICODE_ENDS.iter().any(|end| line.get(..at).is_some_and(|text| text.ends_with(end)));
     line.windows(5).enumerate().any(|(at, field)| field == b"data:" && begins_line(at))
+}
+
+/// Whether such a parser finds a blank line in this one, or at its end.
+fn has_inner_blank(line: &[u8]) -> bool {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    let mut rest = line.strip_suffix(b"\r").unwrap_or(line);
+    let (mut is_blank, mut found) = (true, false);
+    // The first bytes of those ends.
+    while let Some(at) = rest.iter().position(|byte| matches!(byte, 0x0B | 0x0C | 0x1C..=0x1E | 0xC2 | 0xE2)) {
+        let from = rest.get(at..).unwrap_or_default();
+        is_blank &= at == 0;
+        match UNICODE_ENDS.iter().find_map(|end| from.strip_prefix(*end)) {
+            Some(_) if is_blank => return true,
+            Some(after) => (is_blank, found, rest) = (true, true, after),
+            None => (is_blank, rest) = (false, from.get(1..).unwrap_or_default()),
+        }
+    }
+    found && is_blank && rest.is_empty()
 }
 
 /// Whether some parser might find an object in it: all but text that begins with another visible character.
@@ -329,6 +349,11 @@ mod tests {
             ("event: x\ndata: a\x0C\x0Cdata: {}\n\n", true),
             ("data: {\"a\":\"\u{85}data: b\"}\n\n", false),
             (": c\u{c5}data: {}\n\n", false),
+            ("event: x\ndata: a\u{2028}\ndata: {}\n\n", true),
+            ("event: x\ndata: a\u{c5}\u{2028}\u{85}b\r\ndata: {}\r\n\r\n", true),
+            ("event: x\ndata: a\n\u{2028}: c\ndata: {}\n\n", true),
+            ("event: x\ndata: a\u{2028}b\u{e9}\u{2028}\u{20ac}\ndata: {}\n\n", false),
+            ("data: {\"a\":\"\u{2028}\u{2028}\"}\n\n", false),
         ] {
             let mut ambiguous = false;
             through(&[text.as_bytes()], &mut |event| {
