@@ -6,6 +6,8 @@
 
 use std::borrow::Cow;
 
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
 /// What becomes of an event.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -137,7 +139,8 @@ impl Decoder {
         let verdict = if oversized || begins_as_json { Verdict::Drop } else { verdict };
         self.swallow_lf = verdict == Verdict::Drop;
         self.has_dropped |= self.swallow_lf;
-        self.has_left |= !self.swallow_lf && !raw.trim_ascii().is_empty();
+        let visible = raw.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&raw).trim_ascii();
+        self.has_left |= !self.swallow_lf && !visible.is_empty();
         match verdict {
             Verdict::Keep => {
                 out.extend_from_slice(&raw);
@@ -169,8 +172,10 @@ impl<'a> Lines<'a> {
         let (mut rest, mut after_lone_cr) = (raw, line_is_open);
         // Of the lines that end at LF alone.
         let mut is_in_data = false;
+        // Lines of data that such a parser finds, and others that it takes for the rest of another line.
+        let (mut finds_data, mut misses_data) = (false, false);
         // A byte order mark may open the stream and is no part of the first field's name.
-        let mut bom: &[u8] = if at_stream_start { b"\xEF\xBB\xBF" } else { b"" };
+        let mut bom: &[u8] = if at_stream_start { BYTE_ORDER_MARK } else { b"" };
         while !rest.is_empty() {
             let end = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r')).unwrap_or(rest.len());
             let ending = match rest.get(end..) {
@@ -187,6 +192,8 @@ impl<'a> Lines<'a> {
             let is_known = text.is_empty() || matches!(name, b"" | b"data" | b"event" | b"id" | b"retry");
             this.ambiguous |= after_lone_cr && (!is_known || is_in_data && text.starts_with(b":"));
             this.ambiguous |= !(name == b"data" && could_be_json(value)) && has_inner_data(text);
+            finds_data |= name == b"data" && !after_lone_cr;
+            misses_data |= name == b"data" && after_lone_cr && !is_in_data;
             is_in_data = if after_lone_cr { is_in_data } else { name == b"data" };
             after_lone_cr = line.ends_with(b"\r");
             if name == b"data" {
@@ -197,6 +204,7 @@ impl<'a> Lines<'a> {
             this.lines.push((line, name == b"data"));
             rest = after;
         }
+        this.ambiguous |= finds_data && misses_data;
         // A blank line between lines of data makes two events of them.
         this.ambiguous |= this.values.len() > 1 && this.lines.iter().any(|(line, _)| has_inner_blank(line));
         this
@@ -349,6 +357,9 @@ mod tests {
             ("event: x\ndata: a\x0C\x0Cdata: {}\n\n", true),
             ("data: {\"a\":\"\u{85}data: b\"}\n\n", false),
             (": c\u{c5}data: {}\n\n", false),
+            ("\r\rdata: ,\ndata: {}\n\n", true),
+            ("event: x\rdata: ,\ndata: {}\n\n", true),
+            ("event: x\rdata: {}\r\r", false),
             ("event: x\ndata: a\u{2028}\ndata: {}\n\n", true),
             ("event: x\ndata: a\u{c5}\u{2028}\u{85}b\r\ndata: {}\r\n\r\n", true),
             ("event: x\ndata: a\n\u{2028}: c\ndata: {}\n\n", true),
