@@ -206,7 +206,9 @@ impl<'a> Lines<'a> {
         }
         this.ambiguous |= finds_data && misses_data;
         // A blank line between lines of data makes two events of them.
-        this.ambiguous |= this.values.len() > 1 && this.lines.iter().any(|(line, _)| has_inner_blank(line));
+        let first = this.lines.iter().position(|(_, is_data)| *is_data).unwrap_or_default();
+        let last = this.lines.iter().rposition(|(_, is_data)| *is_data).unwrap_or_default();
+        this.ambiguous |= this.lines.iter().take(last).skip(first).any(|(line, _)| has_inner_blank(line));
         this
     }
 
@@ -365,6 +367,7 @@ mod tests {
             ("event: x\ndata: a\n\u{2028}: c\ndata: {}\n\n", true),
             ("event: x\ndata: a\u{2028}b\u{e9}\u{2028}\u{20ac}\ndata: {}\n\n", false),
             ("data: {\"a\":\"\u{2028}\u{2028}\"}\n\n", false),
+            (": \u{85}\ndata: {\ndata: }\n\u{85}\n\n", false),
         ] {
             let mut ambiguous = false;
             through(&[text.as_bytes()], &mut |event| {
