@@ -6,7 +6,7 @@ export ENVOY_VERSION := 1.40.0
 export CARGO_TARGET_DIR := $(CURDIR)/target
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help wasm build run check test lint doc unit wasm-test e2e conformance bench bench-decide run-check clean
+.PHONY: help wasm build run check test lint doc unit wasm-test e2e conformance bench bench-decide run-check fuzz clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,11 +25,12 @@ check: ## The fast checks: format, lint, unit tests
 	cargo fmt --check && cargo clippy --locked --all-targets -- -D warnings
 	cargo test --locked --lib --bins
 
-test: lint doc unit wasm-test e2e conformance run-check ## Everything that CI runs
+test: lint doc unit wasm-test fuzz e2e conformance run-check ## Everything that CI runs
 
 lint: ## Format and lint, for this machine and for Envoy
 	scripts/need.sh rustfmt clippy
 	cargo fmt --check && cargo clippy --locked --all-targets -- -D warnings
+	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	scripts/cargo-wasm.sh wasm32-wasip1 clippy --locked --lib -- -D warnings
 
 doc: ## Build the library's documentation
@@ -59,6 +60,11 @@ bench: wasm ## What the plugin costs, beside a filter that does nothing
 
 bench-decide: ## What a decision costs by the size of the policy; fails when it grows with it
 	cargo run --release --locked --example decide
+
+# Of each target; for a longer look, give more.
+SECONDS ?= 30
+fuzz: ## Try the readers on input nobody thought of: [SECONDS=30]
+	scripts/fuzz.sh $(SECONDS)
 
 run-check: ## Whether `make run` shows what it promises, and ends cleanly
 	scripts/run-check.sh

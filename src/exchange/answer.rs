@@ -9,7 +9,7 @@ use crate::policy::Store;
 use crate::timestamp::Timestamp;
 use crate::wire::list_stream::{Flow, ListStream};
 use crate::wire::mcp::List;
-use crate::wire::media_type::MediaType;
+use crate::wire::media_type::{MediaType, is_ambiguous};
 use crate::wire::sse::Decoder;
 
 /// The largest JSON answer, and the largest event of a stream, that is read; a larger one is not passed.
@@ -18,6 +18,9 @@ pub const MAX_ANSWER_BYTES: usize = 16 << 20;
 /// A list in JSON flows once so much of its answer has come; a shorter answer is held until it is whole, and judged as a
 /// whole.
 pub const LONG_LIST_BYTES: usize = 256 << 10;
+
+/// UTF-8's, which clients pass over before JSON.
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// The body may change its size.
 const RESIZE: &[HeaderEdit] = &[HeaderEdit::Remove("content-length")];
@@ -102,6 +105,9 @@ impl Exchange {
         if !is_plain {
             return self.reject("it came encoded although it was asked for plain");
         }
+        if is_ambiguous(headers.values("content-type")) {
+            return self.reject("its content-type is given in two ways");
+        }
         let edits;
         (self.answer, edits) = match media_type {
             MediaType::EventStream => {
@@ -126,10 +132,15 @@ impl Exchange {
     }
 
     /// The answer's first bytes have come, all of them held: tells how the rest is read. While they are but
-    /// blanks, more of them are needed.
+    /// blanks or a byte order mark, more of them are needed.
     pub fn answer_begins(&mut self, bytes: &[u8], end_of_stream: bool) {
-        let text = bytes.trim_ascii_start();
-        if !matches!(self.answer, Answer::Unlabelled) || text.is_empty() && !end_of_stream {
+        let mut text = bytes.trim_ascii_start();
+        if self.asked.is_bare {
+            text = text.strip_prefix(BYTE_ORDER_MARK).map_or(text, <[u8]>::trim_ascii_start);
+        }
+        // A mark that has not come whole tells as little as blanks.
+        let tells = if self.asked.is_bare { !BYTE_ORDER_MARK.starts_with(text) } else { !text.is_empty() };
+        if !matches!(self.answer, Answer::Unlabelled) || !tells && !end_of_stream {
             return;
         }
         // On a GET no client reads JSON in another encoding than UTF-8, and what is no text may be a file.
