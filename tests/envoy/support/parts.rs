@@ -28,6 +28,11 @@ impl Parts {
         Self::find(&[PLUGIN, "target/peers/node_modules", PYTHON])
     }
 
+    /// Envoy, the plugin, and these files. `None`, after saying why, when the test has to be skipped.
+    pub(crate) fn with(files: &[&str]) -> Option<Self> {
+        Self::find(&[&[PLUGIN], files].concat())
+    }
+
     fn find(files: &[&str]) -> Option<Self> {
         let envoy = env::var_os("MCP_POLICY_ENVOY").map(|path| root().join(path));
         let mut missing: Vec<String> =

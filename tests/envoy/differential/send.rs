@@ -1,0 +1,136 @@
+//! Sends a case's bytes on one connection, and tells what came back.
+
+use crate::case::{Case, Gate};
+use crate::support::http::{Framing, Head, Wire};
+use crate::support::request::Request;
+use serde_json::{Value, json};
+use std::io::{self, ErrorKind};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::Duration;
+
+/// How long an answer may take: much longer than it does, and shorter than Envoy's own limits.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// What came back for one request.
+#[derive(Debug, Clone)]
+pub(super) enum Answer {
+    /// Its status, its content type and its body.
+    Given(u16, String, Vec<u8>),
+    /// The connection ended before one.
+    None,
+    /// Nothing came for so long that nothing will.
+    Hang,
+}
+
+/// All that came back.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    /// For each request that was sent.
+    pub(super) answers: Vec<Answer>,
+    /// To an honest call behind them on the same connection, if that was still open.
+    pub(super) after: Option<Answer>,
+}
+
+/// A connection that is sent to with patience.
+struct Line {
+    wire: Wire,
+    stream: TcpStream,
+}
+
+/// Sends `case` to `address`, then an honest call under the marker `MARKER.after`.
+pub(super) fn send(address: SocketAddr, case: &Case, marker: &str) -> Outcome {
+    let stream = TcpStream::connect(address).expect("somebody listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a read timeout");
+    stream.set_write_timeout(Some(PATIENCE)).expect("a write timeout");
+    let wire = Wire::new(stream.try_clone().expect("a second handle of a stream"));
+    let mut line = Line { wire, stream };
+    let mut outcome = Outcome { answers: Vec::new(), after: None };
+    for request in &case.requests {
+        // What breaks off here tells by its answer, or by none.
+        let _ = line.wire.send(&request.bytes(marker));
+        if case.ends_early {
+            let _ = line.stream.shutdown(Shutdown::Write);
+        }
+        let is_whole = request.method() == b"POST";
+        let answer = line.answer(is_whole, request.method() == b"HEAD");
+        let goes_on = matches!(answer, Answer::Given(..)) && is_whole;
+        outcome.answers.push(answer);
+        if !goes_on {
+            return outcome;
+        }
+    }
+    if !case.ends_early {
+        let call = r#"{"jsonrpc":"2.0","id":"after","method":"tools/call","params":{"name":"free","arguments":{}}}"#;
+        let call = Request::post(call).with("x-case", format!("{marker}.after"));
+        let _ = line.wire.send(&call.bytes());
+        outcome.after = Some(line.answer(true, false));
+    }
+    outcome
+}
+
+impl Line {
+    /// Reads an answer; of what need not end only the head.
+    fn answer(&mut self, is_whole: bool, is_head: bool) -> Answer {
+        match self.read(is_whole, is_head) {
+            Ok(Some(answer)) => answer,
+            Ok(None) => Answer::None,
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => Answer::Hang,
+            Err(_) => Answer::None,
+        }
+    }
+
+    fn read(&mut self, is_whole: bool, is_head: bool) -> io::Result<Option<Answer>> {
+        let head = loop {
+            let Some(head) = self.wire.head()? else { return Ok(None) };
+            if status(&head) != 100 {
+                break head;
+            }
+        };
+        let mut body = Vec::new();
+        let mut framing = if is_head || status(&head) == 204 { Framing::Done } else { head.framing() };
+        // An error has an end, a stream need not.
+        let is_whole = is_whole || matches!(framing, Framing::Sized(_));
+        while let Some(piece) = if is_whole { self.wire.piece(&mut framing)? } else { None } {
+            body.extend(piece);
+        }
+        Ok(Some(Answer::Given(status(&head), head.text("content-type"), body)))
+    }
+}
+
+fn status(head: &Head) -> u16 {
+    head.start.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default()
+}
+
+impl Answer {
+    /// Whether it is what the gate does by `gate`, under an id that is the request's if there is one. An answer of a
+    /// server may have any form.
+    pub(super) fn is(&self, gate: Gate) -> bool {
+        let Self::Given(status, content_type, body) = self else {
+            return gate == Gate::Closed && matches!(self, Self::None);
+        };
+        let message = || serde_json::from_slice::<Value>(body).unwrap_or_default();
+        match gate {
+            Gate::Forwarded => true,
+            Gate::Closed => false,
+            Gate::Envoy(wanted) => *status == wanted,
+            Gate::Empty(wanted) => *status == wanted && body.is_empty(),
+            Gate::Policy => {
+                let message = message();
+                let text = message["result"]["content"][0]["text"].as_str().unwrap_or_default();
+                *status == 200
+                    && content_type == "application/json"
+                    && message["result"]["isError"] == json!(true)
+                    && text.starts_with("[POLICY DENIED] ")
+                    && !message["id"].is_null()
+            }
+            Gate::Error(wanted, code) => {
+                let message = message();
+                *status == wanted
+                    && content_type == "application/json"
+                    && message["jsonrpc"] == "2.0"
+                    && message["error"]["code"] == json!(code)
+                    && message.get("id").is_some_and(|id| id.is_null() == (wanted != 200) || code == -32020)
+            }
+        }
+    }
+}
