@@ -69,6 +69,9 @@ pub struct Request {
     pub is_raw: bool,
 }
 
+/// With a port, because servers that guard against DNS rebinding ask for one.
+pub const HOST: &str = "localhost:10000";
+
 /// Stands for the marker in a body until it is known.
 const MARKER: &[u8] = b"<<case>>";
 
@@ -202,7 +205,7 @@ impl Request {
             bytes.extend(b"\r\n");
             if index == 0 {
                 if self.header("host").is_none() {
-                    bytes.extend(b"host: localhost\r\n");
+                    bytes.extend(format!("host: {HOST}\r\n").bytes());
                 }
                 bytes.extend(format!("x-case: {marker}\r\n").bytes());
             }

@@ -1,6 +1,6 @@
 //! Sends a case's bytes on one connection, and tells what came back.
 
-use crate::case::{Case, Gate};
+use crate::case::{Case, Gate, HOST};
 use crate::support::http::{Framing, Head, Wire};
 use crate::support::request::Request;
 use serde_json::{Value, json};
@@ -35,6 +35,8 @@ pub(super) struct Outcome {
 struct Line {
     wire: Wire,
     stream: TcpStream,
+    /// The other side says that it ends the connection; Envoy takes a second for that.
+    is_ending: bool,
 }
 
 /// Sends `case` to `address`, then an honest call under the marker `MARKER.after`.
@@ -43,7 +45,7 @@ pub(super) fn send(address: SocketAddr, case: &Case, marker: &str) -> Outcome {
     stream.set_read_timeout(Some(PATIENCE)).expect("a read timeout");
     stream.set_write_timeout(Some(PATIENCE)).expect("a write timeout");
     let wire = Wire::new(stream.try_clone().expect("a second handle of a stream"));
-    let mut line = Line { wire, stream };
+    let mut line = Line { wire, stream, is_ending: false };
     let mut outcome = Outcome { answers: Vec::new(), after: None };
     for request in &case.requests {
         // What breaks off here tells by its answer, or by none.
@@ -53,7 +55,7 @@ pub(super) fn send(address: SocketAddr, case: &Case, marker: &str) -> Outcome {
         }
         let is_whole = request.method() == b"POST";
         let answer = line.answer(is_whole, request.method() == b"HEAD");
-        let goes_on = matches!(answer, Answer::Given(..)) && is_whole;
+        let goes_on = matches!(answer, Answer::Given(..)) && is_whole && !line.is_ending;
         outcome.answers.push(answer);
         if !goes_on {
             return outcome;
@@ -61,9 +63,17 @@ pub(super) fn send(address: SocketAddr, case: &Case, marker: &str) -> Outcome {
     }
     if !case.ends_early {
         let call = r#"{"jsonrpc":"2.0","id":"after","method":"tools/call","params":{"name":"free","arguments":{}}}"#;
-        let call = Request::post(call).with("x-case", format!("{marker}.after"));
+        let call = Request::post(call).without("host").with("host", HOST).with("x-case", format!("{marker}.after"));
         let _ = line.wire.send(&call.bytes());
-        outcome.after = Some(line.answer(true, false));
+        let mut answer = line.answer(true, false);
+        // What was smuggled is answered first.
+        while let Answer::Given(_, _, body) = &answer
+            && case.requests.iter().any(|request| request.is_raw)
+            && !body.windows(5).any(|part| part == b"after")
+        {
+            answer = line.answer(true, false);
+        }
+        outcome.after = Some(answer);
     }
     outcome
 }
@@ -86,6 +96,7 @@ impl Line {
                 break head;
             }
         };
+        self.is_ending = head.text("connection").eq_ignore_ascii_case("close");
         let mut body = Vec::new();
         let mut framing = if is_head || status(&head) == 204 { Framing::Done } else { head.framing() };
         // An error has an end, a stream need not.

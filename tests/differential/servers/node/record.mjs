@@ -4,8 +4,12 @@ import { createServer } from "node:http";
 
 const cases = new AsyncLocalStorage();
 
-/** Numbers that JSON has no word for, which would otherwise turn into null. */
-const spelt = (_, value) => (typeof value === "number" && !Number.isFinite(value) ? String(value) : value);
+/** JSON text, in which infinite numbers are numbers still. */
+function text(value) {
+  if (value === undefined) return null;
+  const marked = (_, item) => (item === Infinity ? "\0+" : item === -Infinity ? "\0-" : item);
+  return JSON.stringify(value, marked).replace(/"\\u0000([+-])"/g, (_, sign) => (sign === "-" ? "-1e999" : "1e999"));
+}
 
 /** An object with what it inherits, as code that reads it by name sees it. */
 function seen(value) {
@@ -18,7 +22,6 @@ function seen(value) {
 
 /** Records that a tool is run; on stdout, one JSON object a line. Both values are JSON text. */
 export function record(tool, args) {
-  const text = (value) => (value === undefined ? null : JSON.stringify(value, spelt));
   console.log(JSON.stringify({ case: cases.getStore() ?? null, tool: text(tool), arguments: text(seen(args)) }));
 }
 

@@ -15,7 +15,8 @@ async def list_tools(context, params):
 
 async def call_tool(context, params):
     case = context.request.headers.get("x-case") if context.request is not None else None
-    arguments = None if params.arguments is None else json.dumps(params.arguments)
+    # Infinite numbers stay numbers.
+    arguments = None if params.arguments is None else json.dumps(params.arguments).replace("Infinity", "1e999")
     print(json.dumps({"case": case, "tool": json.dumps(params.name), "arguments": arguments}), flush=True)
     return types.CallToolResult(content=[types.TextContent(type="text", text="ran")])
 
