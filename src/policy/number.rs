@@ -1,4 +1,5 @@
-//! Numbers compared by their exact decimal value: JSON's digits, never a float.
+//! Numbers compared by their exact decimal value: JSON's digits. What a float makes of them is asked for besides,
+//! because servers in JavaScript, and others for fractions, read no more than that.
 
 use std::cmp::Ordering;
 
@@ -43,6 +44,23 @@ impl<'a> Decimal<'a> {
         self.digits().next().is_none()
     }
 
+    /// The nearest 64-bit float.
+    fn float(&self) -> f64 {
+        /// More digits than can tell two floats apart; of the rest it counts only whether there is any.
+        const KEPT: usize = 800;
+        if self.is_zero() {
+            return 0.0;
+        }
+        let mut text = String::from(if self.is_negative { "-0." } else { "0." });
+        text.extend(self.digits().take(KEPT).map(char::from));
+        if self.digits().skip(KEPT).any(|digit| digit != b'0') {
+            text.push('1');
+        }
+        // Beyond these powers lie zero and infinity.
+        let text = format!("{text}e{}", self.magnitude().clamp(-400, 400));
+        text.parse().unwrap_or(f64::NAN)
+    }
+
     /// The power of ten of the first significant digit, plus one.
     fn magnitude(&self) -> i64 {
         let length = |text: &str| i64::try_from(text.len()).unwrap_or(i64::MAX);
@@ -77,6 +95,20 @@ impl Decimal<'_> {
         Some(u64::try_from(total + u128::from(round_up && has_more)).unwrap_or(u64::MAX))
     }
 }
+
+/// How two numbers compare once both are rounded to 64-bit floats (IEEE 754), as most JSON parsers read them; `None`
+/// when one is no JSON number.
+pub(super) fn rounded(a: &str, b: &str) -> Option<Ordering> {
+    let (exact, other) = (Decimal::parse(a)?, Decimal::parse(b)?);
+    // Two numbers of so few digits stay as far apart as they are.
+    if a.len().max(b.len()) <= EXACT_CHARS && exact.exponent == 0 && other.exponent == 0 {
+        return Some(exact.cmp(&other));
+    }
+    exact.float().partial_cmp(&other.float())
+}
+
+/// Decimal digits that every 64-bit float keeps.
+const EXACT_CHARS: usize = 15;
 
 /// Saturates: no text is long enough to tell two numbers apart by a larger one.
 fn read_exponent(text: &str) -> Option<i64> {
@@ -171,6 +203,26 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn floats_lose_what_is_beyond_their_digits() {
+        for (a, b, exact, by_floats) in [
+            ("1", "2", Ordering::Less, Ordering::Less),
+            ("0.1", "1e-1", Ordering::Equal, Ordering::Equal),
+            ("99999.999999999", "100000", Ordering::Less, Ordering::Less),
+            ("99.99999999999999999999", "100", Ordering::Less, Ordering::Equal),
+            ("9007199254740993", "9007199254740992", Ordering::Greater, Ordering::Equal),
+            ("9007199254740993", "9007199254740993", Ordering::Equal, Ordering::Equal),
+            ("1e400", "1e401", Ordering::Less, Ordering::Equal),
+            ("-1e-400", "0", Ordering::Less, Ordering::Equal),
+            ("-9007199254740993", "9007199254740993", Ordering::Less, Ordering::Less),
+        ] {
+            assert_eq!(Decimal::parse(a).unwrap().cmp(&Decimal::parse(b).unwrap()), exact, "{a} and {b}");
+            assert_eq!(rounded(a, b), Some(by_floats), "{a} and {b}");
+        }
+        assert_eq!(rounded("NaN", "1"), None);
+        assert_eq!(rounded("1", "inf"), None);
     }
 
     #[test]

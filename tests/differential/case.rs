@@ -176,11 +176,8 @@ impl Case {
 impl Request {
     /// A POST as honest clients send it.
     pub fn post(body: impl Into<Vec<u8>>) -> Self {
-        let head = [
-            "POST /mcp HTTP/1.1",
-            "accept: application/json, text/event-stream",
-            "content-type: application/json",
-        ];
+        let head =
+            ["POST /mcp HTTP/1.1", "accept: application/json, text/event-stream", "content-type: application/json"];
         Self { head: head.map(|line| line.as_bytes().to_vec()).to_vec(), body: body.into(), is_raw: false }
     }
 

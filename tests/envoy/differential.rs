@@ -86,9 +86,8 @@ fn try_all(parts: &Parts, name: &str, command: &[&str], cases: &[Case]) -> Tally
     let mut envoy = Envoy::start_with(parts, &name, &setup.render(&name, server.address), 1);
 
     let outcomes: Vec<Outcome> = cases.iter().map(|case| send(envoy.address, case, &case.name)).collect();
-    let last = Case::new(LAST, "", &[Gate::Forwarded]).posting(
-        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"free","arguments":{}}}"#,
-    );
+    let last = Case::new(LAST, "", &[Gate::Forwarded])
+        .posting(r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"free","arguments":{}}}"#);
     send(envoy.address, &last, LAST);
     let marker = |line: &Value| line["request_id"].as_str().unwrap_or_default().to_owned();
     let lines = envoy.access_log_to(|line| marker(line) == format!("{LAST}.after"));
@@ -173,7 +172,8 @@ fn is_equal(a: &Value, b: &Value) -> bool {
         (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| is_equal(a, b)),
         (Value::Object(a), Value::Object(b)) => {
             let count = |object: &Map<String, Value>| object.keys().filter(|name| *name != INHERITED).count();
-            let is_there = |(name, a): (&String, &Value)| name == INHERITED || b.get(name).is_some_and(|b| is_equal(a, b));
+            let is_there =
+                |(name, a): (&String, &Value)| name == INHERITED || b.get(name).is_some_and(|b| is_equal(a, b));
             count(a) == count(b) && a.iter().all(is_there)
         }
         // Absent, or as good as that.
@@ -190,8 +190,7 @@ fn is_name(recorded: &str, tool: &str) -> bool {
 fn engine_allows(tool: &str, arguments: Option<&str>) -> bool {
     let arguments = arguments.map(|arguments| format!(r#","arguments":{arguments}"#)).unwrap_or_default();
     let tool = Value::from(tool);
-    let call =
-        format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":{tool}{arguments}}}}}"#);
+    let call = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":{tool}{arguments}}}}}"#);
     let (gate, mut store) = (gate(corpus::POLICY), store());
     let mut driver = Driver::new(&gate, &mut store, 0);
     matches!(driver.request(&headers(&crate::driver::POST), &[call.as_bytes()], false), Fate::Forwarded(_))
@@ -204,7 +203,8 @@ fn decisions(records: &Records, marker: &str) -> Vec<Value> {
 
 /// Whether the gate did what the case says, and left a record of it.
 fn check(case: &Case, outcome: &Outcome, runs: &[Run], records: &Records, tally: &mut Tally) {
-    let fault = |tally: &mut Tally, text: String| tally.faults.push(format!("{}: {text}; sent {}", case.name, shown(case)));
+    let fault =
+        |tally: &mut Tally, text: String| tally.faults.push(format!("{}: {text}; sent {}", case.name, shown(case)));
     // The line of the last request that was written as one; what was smuggled in comes after it.
     let line = records.get(&case.name).and_then(|lines| lines.get(case.requests.len() - 1));
     let decision: Option<Value> = line.and_then(|line| serde_json::from_str(line["decision"].as_str()?).ok());
