@@ -96,15 +96,17 @@ impl Decimal<'_> {
     }
 }
 
-/// How two numbers compare once both are rounded to 64-bit floats (IEEE 754), as most JSON parsers read them; `None`
-/// when one is no JSON number.
-pub(super) fn rounded(a: &str, b: &str) -> Option<Ordering> {
-    let (exact, other) = (Decimal::parse(a)?, Decimal::parse(b)?);
+/// How `a` compares with a policy's `bound` where it is rounded to a 64-bit float (IEEE 754), as most JSON parsers read
+/// it; `None` when one is no JSON number. A bound that no float holds is for servers that keep every digit.
+pub(super) fn rounded(a: &str, bound: &str) -> Option<Ordering> {
+    let (number, other) = (Decimal::parse(a)?, Decimal::parse(bound)?);
+    let are_short = a.len().max(bound.len()) <= EXACT_CHARS && number.exponent == 0 && other.exponent == 0;
+    let float = other.float();
     // Two numbers of so few digits stay as far apart as they are.
-    if a.len().max(b.len()) <= EXACT_CHARS && exact.exponent == 0 && other.exponent == 0 {
-        return Some(exact.cmp(&other));
+    if are_short || Decimal::parse(&format!("{float:e}")) != Some(other) {
+        return Some(number.cmp(&other));
     }
-    exact.float().partial_cmp(&other.float())
+    number.float().partial_cmp(&float)
 }
 
 /// Decimal digits that every 64-bit float keeps.
@@ -207,19 +209,23 @@ mod tests {
 
     #[test]
     fn floats_lose_what_is_beyond_their_digits() {
-        for (a, b, exact, by_floats) in [
+        for (a, bound, exact, by_floats) in [
             ("1", "2", Ordering::Less, Ordering::Less),
-            ("0.1", "1e-1", Ordering::Equal, Ordering::Equal),
+            ("1e-1", "0.1", Ordering::Equal, Ordering::Equal),
             ("99999.999999999", "100000", Ordering::Less, Ordering::Less),
             ("99.99999999999999999999", "100", Ordering::Less, Ordering::Equal),
+            ("100.00000000000000000001", "1e2", Ordering::Greater, Ordering::Equal),
             ("9007199254740993", "9007199254740992", Ordering::Greater, Ordering::Equal),
-            ("9007199254740993", "9007199254740993", Ordering::Equal, Ordering::Equal),
-            ("1e400", "1e401", Ordering::Less, Ordering::Equal),
+            ("-9007199254740993", "-9007199254740992", Ordering::Less, Ordering::Equal),
+            ("1e400", "1e300", Ordering::Greater, Ordering::Greater),
             ("-1e-400", "0", Ordering::Less, Ordering::Equal),
-            ("-9007199254740993", "9007199254740993", Ordering::Less, Ordering::Less),
+            // No float is 2^53 + 1.
+            ("9007199254740992", "9007199254740993", Ordering::Less, Ordering::Less),
+            ("9007199254740993", "9007199254740993", Ordering::Equal, Ordering::Equal),
+            ("1e401", "1e400", Ordering::Greater, Ordering::Greater),
         ] {
-            assert_eq!(Decimal::parse(a).unwrap().cmp(&Decimal::parse(b).unwrap()), exact, "{a} and {b}");
-            assert_eq!(rounded(a, b), Some(by_floats), "{a} and {b}");
+            assert_eq!(Decimal::parse(a).unwrap().cmp(&Decimal::parse(bound).unwrap()), exact, "{a} and {bound}");
+            assert_eq!(rounded(a, bound), Some(by_floats), "{a} and {bound}");
         }
         assert_eq!(rounded("NaN", "1"), None);
         assert_eq!(rounded("1", "inf"), None);

@@ -1,6 +1,7 @@
 //! All cases: those in files, and those made from the classes of JSON texts.
 
 use super::case::Case;
+use super::json;
 use std::fs;
 use std::path::Path;
 
@@ -21,5 +22,5 @@ pub fn all() -> Vec<Case> {
         let text = fs::read_to_string(path).expect("a case in UTF-8");
         Case::parse(name, &text).unwrap_or_else(|fault| panic!("{name}: {fault}"))
     };
-    paths.iter().map(read).collect()
+    paths.iter().map(read).chain(json::all()).collect()
 }

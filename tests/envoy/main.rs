@@ -34,6 +34,8 @@ mod differential;
 mod driver;
 mod forwarding;
 mod grants;
+#[path = "../differential/json.rs"]
+mod json;
 mod lists;
 mod load;
 mod records;
