@@ -19,6 +19,7 @@ packages() {
     cargo) echo cargo-web rustc-web ;;
     clippy) echo rust-web-clippy ;;
     rustfmt) echo rustfmt-web ;;
+    go) echo golang-go ;;
     node) echo nodejs ;;
     venv) echo python3-venv ;;
     *) echo "$1" ;;

@@ -100,17 +100,21 @@ impl Decimal<'_> {
 /// it; `None` when one is no JSON number. A bound that no float holds is for servers that keep every digit.
 pub(super) fn rounded(a: &str, bound: &str) -> Option<Ordering> {
     let (number, other) = (Decimal::parse(a)?, Decimal::parse(bound)?);
-    let are_short = a.len().max(bound.len()) <= EXACT_CHARS && number.exponent == 0 && other.exponent == 0;
-    let float = other.float();
+    let is_short = |number: &Decimal<'_>| number.digits().count() <= FLOAT_DIGITS;
     // Two numbers of so few digits stay as far apart as they are.
-    if are_short || Decimal::parse(&format!("{float:e}")) != Some(other) {
+    let are_plain = a.len().max(bound.len()) <= FLOAT_DIGITS && number.exponent == 0 && other.exponent == 0;
+    let is_kept = is_short(&other) || bound.parse().is_ok_and(|integer: i64| integer.unsigned_abs() <= FLOAT_INTEGER);
+    let float = other.float();
+    if are_plain || !is_kept || float.is_infinite() {
         return Some(number.cmp(&other));
     }
     number.float().partial_cmp(&float)
 }
 
 /// Decimal digits that every 64-bit float keeps.
-const EXACT_CHARS: usize = 15;
+const FLOAT_DIGITS: usize = 15;
+/// Up to here a float keeps every integer.
+const FLOAT_INTEGER: u64 = 1 << 53;
 
 /// Saturates: no text is long enough to tell two numbers apart by a larger one.
 fn read_exponent(text: &str) -> Option<i64> {
