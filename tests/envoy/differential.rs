@@ -181,7 +181,10 @@ fn judged_arguments(run: &Run, tool: &str, cases: &[Case]) -> Option<Vec<Value>>
 /// Equal but for how exact a number is, which the engine is asked about in its own words.
 fn is_equal(a: &Value, b: &Value) -> bool {
     match (a, b) {
-        (Value::Number(a), Value::Number(b)) => a.as_f64() == b.as_f64(),
+        (Value::Number(a), Value::Number(b)) => {
+            let (a, b) = (a.as_f64().unwrap_or_default(), b.as_f64().unwrap_or_default());
+            a == b || (a - b).abs() <= a.abs() * 1e-15
+        }
         (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| is_equal(a, b)),
         (Value::Object(a), Value::Object(b)) => {
             let count = |object: &Map<String, Value>| object.keys().filter(|name| *name != INHERITED).count();

@@ -84,7 +84,10 @@ pub(super) fn send_directly(address: SocketAddr, case: &Case, marker: &str) {
         if case.ends_early {
             let _ = line.stream.shutdown(Shutdown::Write);
         }
-        line.answer(false, true);
+        let answer = line.answer(request.method() == b"POST", request.method() == b"HEAD");
+        if !matches!(answer, Answer::Given(..)) {
+            return;
+        }
     }
 }
 
