@@ -1,15 +1,23 @@
 //! The differential farm: each disguise of `tests/differential/` as raw bytes through the gate to real servers, which
 //! tell what they were asked to run. Whatever a server runs, the gate must have judged exactly that, and allowed it.
 
+#[path = "../differential/case.rs"]
+#[allow(dead_code, reason = "shared with the test target of the corpus")]
+mod case;
+#[path = "../differential/corpus.rs"]
+mod corpus;
+#[path = "../support/mod.rs"]
+mod driver;
+#[path = "../differential/json.rs"]
+mod json;
 mod send;
 mod servers;
 
-use crate::case::{Case, Gate};
-use crate::corpus;
-use crate::driver::{Driver, Fate, gate, headers, store};
 use crate::support::envoy::Envoy;
 use crate::support::parts::{Parts, root};
 use crate::support::setup::Setup;
+use case::{Case, Gate};
+use driver::{Driver, Fate, gate, headers, store};
 use send::{Answer, Outcome, send, send_directly};
 use serde_json::{Map, Value};
 use servers::{PARTS, Run, SERVERS, Server};
@@ -118,7 +126,7 @@ fn try_all(parts: &Parts, name: &str, command: &[&str], cases: &[Case]) -> Tally
     for run in &runs {
         if let Err(fault) = is_covered(run, &runs, &records, cases) {
             let case = cases.iter().find(|case| case.name == run.case.trim_end_matches(".after"));
-            let bytes = case.map(|case| shown(case)).unwrap_or_default();
+            let bytes = case.map(shown).unwrap_or_default();
             tally.violations.push(format!("{}: {fault}; ran {run:?}; sent {bytes}", run.case));
         }
     }
@@ -209,7 +217,7 @@ fn engine_allows(tool: &str, arguments: Option<&str>) -> bool {
     let call = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":{tool}{arguments}}}}}"#);
     let (gate, mut store) = (gate(corpus::POLICY), store());
     let mut driver = Driver::new(&gate, &mut store, 0);
-    matches!(driver.request(&headers(&crate::driver::POST), &[call.as_bytes()], false), Fate::Forwarded(_))
+    matches!(driver.request(&headers(&driver::POST), &[call.as_bytes()], false), Fate::Forwarded(_))
 }
 
 fn decisions(records: &Records, marker: &str) -> Vec<Value> {

@@ -21,21 +21,12 @@
 
 mod abandoned;
 mod bad_input;
-#[path = "../differential/case.rs"]
-#[allow(dead_code, reason = "shared with the test target of the corpus")]
-mod case;
 mod clients;
 mod configuration;
-#[path = "../differential/corpus.rs"]
-mod corpus;
 mod denials;
 mod differential;
-#[path = "../support/mod.rs"]
-mod driver;
 mod forwarding;
 mod grants;
-#[path = "../differential/json.rs"]
-mod json;
 mod lists;
 mod load;
 mod records;

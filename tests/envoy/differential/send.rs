@@ -1,6 +1,6 @@
 //! Sends a case's bytes on one connection, and tells what came back.
 
-use crate::case::{Case, Gate, HOST};
+use super::case::{Case, Gate, HOST};
 use crate::support::http::{Framing, Head, Wire};
 use crate::support::request::Request;
 use serde_json::{Value, json};
