@@ -9,7 +9,7 @@ use std::path::Path;
 pub const POLICY: &str = include_str!("policy.json");
 
 /// What the gate cannot do yet; of cases that need it only what runs is checked.
-pub const NOT_YET: &[&str] = &["header-mismatch"];
+pub const NOT_YET: &[&str] = &["header-mismatch", "safe-ids"];
 
 /// Every case, by name.
 pub fn all() -> Vec<Case> {

@@ -161,7 +161,7 @@ impl Answer {
                     && content_type == "application/json"
                     && message["jsonrpc"] == "2.0"
                     && message["error"]["code"] == json!(code)
-                    && message.get("id").is_some_and(|id| id.is_null() == (wanted != 200) || code == -32020)
+                    && message.get("id").is_some_and(|id| wanted != 200 || !id.is_null())
             }
         }
     }
