@@ -5,7 +5,8 @@
 //! - `about`: the disguise, in a sentence.
 //! - `gate`: what the gate does, alternatives joined by ` or `. `forwarded`; `200 policy` (the result that says why a
 //!   call was refused); `400 -32600` (a JSON-RPC error); `202` (nothing); `envoy 400` (Envoy's own answer, before the
-//!   plugin saw anything); `closed` (the connection ends without an answer).
+//!   plugin saw anything); `closed` (the connection ends without an answer); `stand-in` (the call is refused, and goes on
+//!   under a name that is no tool's, so that the server's answer comes where the client waits for it).
 //! - `runs`: the tool that a server may run then, quoted as JSON has it where its characters do not show; with
 //!   ` everywhere` each server has to. Without it none may run any.
 //! - `framing: raw`: the body goes out as it is written, its framing included.
@@ -56,6 +57,8 @@ pub enum Gate {
     Envoy(u16),
     /// No answer, and no connection any more.
     Closed,
+    /// It goes on under a name that is no tool's.
+    StandIn,
 }
 
 /// One request as it was written.
@@ -85,6 +88,7 @@ impl Gate {
         match text.split(' ').collect::<Vec<_>>().as_slice() {
             ["forwarded"] => Some(Self::Forwarded),
             ["closed"] => Some(Self::Closed),
+            ["stand-in"] => Some(Self::StandIn),
             ["200", "policy"] => Some(Self::Policy),
             ["envoy", status] => status.parse().ok().map(Self::Envoy),
             [status] => status.parse().ok().map(Self::Empty),
@@ -103,6 +107,7 @@ impl fmt::Display for Gate {
             Self::Empty(status) => write!(f, "{status}"),
             Self::Envoy(status) => write!(f, "envoy {status}"),
             Self::Closed => write!(f, "closed"),
+            Self::StandIn => write!(f, "stand-in"),
         }
     }
 }

@@ -24,7 +24,7 @@ mod support;
 
 use case::{Case, Gate};
 use mcp_policy::exchange::Headers;
-use mcp_policy::policy::MemoryStore;
+use mcp_policy::policy::{MemoryStore, Outcome};
 use naive::Verdict;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -51,7 +51,10 @@ fn judged(case: &Case) -> Option<Gate> {
         let mut driver = Driver::new(&gate, &mut store, 0);
         let chunks: &[&[u8]] = if request.body.is_empty() { &[] } else { &[&request.body] };
         last = Some(match driver.request(&Headers::new(lines), chunks, false) {
-            Fate::Forwarded(_) => Gate::Forwarded,
+            Fate::Forwarded(_) => match driver.exchange.record().map(|record| record.outcome) {
+                Some(Outcome::Denied) => Gate::StandIn,
+                _ => Gate::Forwarded,
+            },
             Fate::Replied(reply) if reply.body.is_empty() => Gate::Empty(reply.status),
             Fate::Replied(reply) => {
                 let answer: Value = serde_json::from_slice(&reply.body).unwrap();

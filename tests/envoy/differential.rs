@@ -141,6 +141,10 @@ fn try_all(parts: &Parts, name: &str, command: &[&str], cases: &[Case]) -> Tally
 fn is_covered(run: &Run, runs: &[Run], records: &Records, cases: &[Case]) -> Result<(), String> {
     let tool = run.tool.as_deref().ok_or("a tool without a name")?;
     let decisions = decisions(records, &run.case);
+    if is_stand_in(run) {
+        let is_refused = decisions.iter().any(|record| record["outcome"] == "denied");
+        return if is_refused { Ok(()) } else { Err("a stand-in for nothing that was refused".to_owned()) };
+    }
     let allowed: Vec<&Value> = decisions
         .iter()
         .filter(|record| record["outcome"] == "allowed" && record["method"] == "tools/call")
@@ -172,6 +176,11 @@ fn is_covered(run: &Run, runs: &[Run], records: &Records, cases: &[Case]) -> Res
         return Err("the engine refuses it".to_owned());
     }
     Ok(())
+}
+
+/// Whether it was asked for what no server has, in the place of a call that was refused.
+fn is_stand_in(run: &Run) -> bool {
+    run.tool.as_deref().is_some_and(|tool| tool.starts_with("[POLICY DENIED] "))
 }
 
 /// What a reader of its own makes of the arguments of a case's calls; `None` where framing or text is not for it.
@@ -242,7 +251,7 @@ fn check(case: &Case, outcome: &Outcome, runs: &[Run], records: &Records, tally:
     if outcome.answers.iter().any(|answer| matches!(answer, Answer::Hang)) {
         fault(tally, format!("hangs: {:?}", outcome.answers));
     }
-    let ran: Vec<&Run> = runs.iter().filter(|run| run.case == case.name).collect();
+    let ran: Vec<&Run> = runs.iter().filter(|run| run.case == case.name && !is_stand_in(run)).collect();
     if case.needs.as_deref().is_some_and(|needs| corpus::NOT_YET.contains(&needs)) {
         return;
     }
@@ -252,7 +261,7 @@ fn check(case: &Case, outcome: &Outcome, runs: &[Run], records: &Records, tally:
             Gate::Forwarded => is_forwarded,
             // Envoy's own refusals leave none.
             Gate::Envoy(_) | Gate::Closed => !is_forwarded,
-            Gate::Policy | Gate::Error(..) | Gate::Empty(_) => {
+            Gate::Policy | Gate::Error(..) | Gate::Empty(_) | Gate::StandIn => {
                 decision.as_ref().is_some_and(|record| record["outcome"] == "denied")
             }
         };

@@ -142,7 +142,7 @@ impl Answer {
         };
         let message = || serde_json::from_slice::<Value>(body).unwrap_or_default();
         match gate {
-            Gate::Forwarded => true,
+            Gate::Forwarded | Gate::StandIn => true,
             Gate::Closed => false,
             Gate::Envoy(wanted) => *status == wanted,
             Gate::Empty(wanted) => *status == wanted && body.is_empty(),
