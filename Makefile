@@ -6,7 +6,7 @@ export ENVOY_VERSION := 1.40.0
 export CARGO_TARGET_DIR := $(CURDIR)/target
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help wasm build run check test lint doc unit wasm-test e2e conformance bench bench-decide run-check fuzz clean
+.PHONY: help wasm build run check test lint doc unit wasm-test e2e differential conformance bench bench-decide run-check fuzz clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,7 @@ wasm-test: ## The policy cases and streams, run as wasm under node
 e2e: wasm ## Real clients, a real Envoy and real servers
 	scripts/need.sh curl openssl
 	scripts/peers.sh
+	scripts/differential.sh
 	envoy=$$(scripts/envoy.sh) && MCP_POLICY_E2E=required MCP_POLICY_ENVOY=$$envoy \
 	  cargo test --locked --test envoy -- --skip conformance::
 
@@ -53,6 +54,11 @@ conformance: wasm ## The official MCP suites, directly and through the gateway
 	scripts/peers.sh conformance
 	envoy=$$(scripts/envoy.sh) && MCP_POLICY_E2E=required MCP_POLICY_ENVOY=$$envoy \
 	  cargo test --locked --test envoy conformance:: -- --nocapture
+
+differential: wasm ## Every disguise of tests/differential, through Envoy to servers on five SDKs
+	scripts/differential.sh
+	envoy=$$(scripts/envoy.sh) && MCP_POLICY_E2E=required MCP_POLICY_ENVOY=$$envoy \
+	  cargo test --locked --test envoy differential::
 
 bench: wasm ## What the plugin costs, beside a filter that does nothing
 	scripts/cargo-wasm.sh wasm32-wasip1 build --release --locked --example do_nothing

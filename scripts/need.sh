@@ -20,6 +20,7 @@ packages() {
     clippy) echo rust-web-clippy ;;
     rustfmt) echo rustfmt-web ;;
     c++) echo g++ ;;
+    go) echo golang-go ;;
     node) echo nodejs ;;
     venv) echo python3-venv ;;
     *) echo "$1" ;;

@@ -3,9 +3,7 @@
 //! Envoy's clock is not ours to set. A case is asked when it holds as well with every call made now, which the engine
 //! says beforehand; the others are counted and named.
 
-#[path = "../support/mod.rs"]
-mod native;
-
+use super::native;
 use super::support::envoy::Envoy;
 use super::support::parts::{Parts, root};
 use super::support::request::Request;

@@ -28,12 +28,15 @@ mod clients;
 mod configuration;
 mod conformance;
 mod denials;
+mod differential;
 mod forwarding;
 mod grants;
 mod hostile;
 mod large;
 mod lists;
 mod load;
+#[path = "../support/mod.rs"]
+mod native;
 mod pins;
 mod random;
 mod records;
