@@ -1,7 +1,7 @@
 //! What the pages say is so: their examples load, their tables of problems are whole, and the tests that they name exist.
 #![cfg(not(target_arch = "wasm32"))]
 // A test is a host: it may read files, and what it finds missing ends it.
-#![allow(clippy::disallowed_methods, clippy::expect_used, clippy::panic)]
+#![allow(clippy::disallowed_methods, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use mcp_policy::cases::CaseFile;
 use mcp_policy::config::Gate;
