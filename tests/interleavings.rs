@@ -124,7 +124,7 @@ fn all(policy: &Arc<Policy>, works: &[Work], check: impl Fn(&[bool], &Values, &[
         let (told, choices, values) = run(policy, works, &schedule);
         check(&told, &values, &schedule);
         runs += 1;
-        assert!(runs < 200_000, "there is no end");
+        assert!(runs < 20_000, "there is no end");
         // The next one in order: the last turn at which another worker could have gone.
         schedule.resize(choices.len(), 0);
         while let Some(last) = schedule.pop() {
@@ -180,15 +180,14 @@ fn no_order_admits_one_call_too_many_or_refuses_one_too_few() {
 
 #[test]
 fn no_order_loses_what_is_given_back() {
-    let policy = policy(ONE);
-    let works = [Work::Call, Work::CallInVain, Work::CallInVain];
-    let runs = all(&policy, &works, |told, values, schedule| {
+    let policy = policy(r#"{"counter":"a","window":"hour","max":1,"scope":"global"}"#);
+    let runs = all(&policy, &[Work::Call, Work::CallInVain], |told, values, schedule| {
         // What each was told depends on who was first; what is spent in the end does not.
-        assert!(told.iter().filter(|goes_on| **goes_on).count() >= 2, "{schedule:?}");
-        assert_eq!(room(&policy, values), 2 - usize::from(told[0]), "{schedule:?}");
+        assert!(told[0] || told[1], "{schedule:?}");
+        assert_eq!(room(&policy, values), 1 - usize::from(told[0]), "{schedule:?}");
     });
-    println!("{runs} orders of three calls, two of them given back");
-    assert!(runs > 500, "{runs}");
+    println!("{runs} orders of two calls, one of them given back");
+    assert!(runs > 15, "{runs}");
 }
 
 #[test]
