@@ -128,6 +128,6 @@ impl Asked {
 
     pub(super) fn unreadable(&self, reason: &str) -> Reply {
         let status = if self.id.is_some() { 200 } else { 502 };
-        Reply { status, headers: &[], body: self.error(None, reason), details: "mcp_answer_unreadable" }
+        Reply { status, headers: Vec::new(), body: self.error(None, reason), details: "mcp_answer_unreadable" }
     }
 }

@@ -14,6 +14,7 @@ mod passage;
 mod refusal;
 mod request;
 mod settlement;
+mod spent;
 mod stand_in;
 
 pub use answer::{LONG_LIST_BYTES, MAX_ANSWER_BYTES};
@@ -25,6 +26,7 @@ use crate::policy::{Policy, Reservation};
 use crate::record::Record;
 use answer::Answer;
 use asked::Asked;
+use std::borrow::Cow;
 use std::rc::Rc;
 
 /// What the host is to do with the event it reported.
@@ -65,7 +67,7 @@ pub struct Reply {
     /// HTTP status.
     pub status: u16,
     /// Headers beside `content-type`.
-    pub headers: &'static [(&'static str, &'static str)],
+    pub headers: Vec<(&'static str, Cow<'static, str>)>,
     /// A JSON-RPC message, or nothing.
     pub body: Vec<u8>,
     /// One fixed word for the host's log.

@@ -4,6 +4,7 @@ use super::asked::Asked;
 use super::head::Head;
 use super::legacy;
 use super::refusal::Refusal;
+use super::spent;
 use super::stand_in::StandIn;
 use super::{Exchange, HeaderEdit, HeaderStep, Headers, Phase, Reply, Step};
 use crate::config::HiddenReply;
@@ -242,6 +243,10 @@ impl Exchange {
             return self.forward(asked, record, now, Step::Continue);
         }
         let Some(id) = id else { return self.answer(Reply::empty(202), record) };
+        if let Some(budget) = &decision.budget {
+            let reply = spent::reply(id, operation, &decision.message, budget, &gate.settings);
+            return self.answer(reply, record);
+        }
         if decision.rule == rule::MALFORMED {
             let status = self.head.status_of(INVALID_REQUEST, true);
             let refusal = Refusal { status, ..Refusal::bad_request(INVALID_REQUEST, decision.message) };
@@ -253,6 +258,10 @@ impl Exchange {
         };
         // The record still says that it was hidden; only the caller cannot tell.
         let guess = policy.decide_as_unknown(&query, store);
+        if let Some(budget) = &guess.budget {
+            let reply = spent::reply(id, operation, &guess.message, budget, &gate.settings);
+            return self.answer(reply, record);
+        }
         if !guess.outcome.goes_on() {
             return self.deny(id, operation, &guess.message, record);
         }
@@ -271,7 +280,7 @@ impl Exchange {
             Feature::Resource => "Resource not found",
         };
         let body = reply::error(Some(id.as_str()), INVALID_PARAMS, &format!("{unknown}: {}", target.name));
-        self.answer(Reply { status: 200, headers: &[], body, details: "mcp_denied" }, record)
+        self.answer(Reply { status: 200, headers: Vec::new(), body, details: "mcp_denied" }, record)
     }
 
     fn forward(&mut self, asked: Asked, record: Record, now: Timestamp, step: Step) -> Step {
@@ -289,7 +298,7 @@ impl Exchange {
             Operation::Use { method: "tools/call", .. } => reply::refused_call(id, &text),
             _ => reply::error(Some(id.as_str()), POLICY_DENIED, &text),
         };
-        self.answer(Reply { status: 200, headers: &[], body, details: "mcp_denied" }, record)
+        self.answer(Reply { status: 200, headers: Vec::new(), body, details: "mcp_denied" }, record)
     }
 
     /// Every request of a grant without a policy: in the form that keeps a client alive, so that it shows the reason.
@@ -345,7 +354,7 @@ impl Exchange {
 
 impl Reply {
     fn empty(status: u16) -> Self {
-        Self { status, headers: &[], body: Vec::new(), details: "mcp_denied" }
+        Self { status, headers: Vec::new(), body: Vec::new(), details: "mcp_denied" }
     }
 }
 

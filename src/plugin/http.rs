@@ -138,7 +138,7 @@ impl Http {
             error!("host call failed: {failure:?}");
             if self.broken.replace(side).is_none() {
                 let body = reply::error(None, INTERNAL_ERROR, "Internal policy error");
-                let failed = Reply { status: 500, headers: &[], body, details: "mcp_policy_error" };
+                let failed = Reply { status: 500, headers: Vec::new(), body, details: "mcp_policy_error" };
                 // Where no answer of ours is possible any more, none of the server's passes either.
                 if host::reply(&failed).is_err() {
                     self.broken = Some(Side::Answer);

@@ -36,8 +36,8 @@ pub(super) struct Request {
 /// Why nothing was added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NotCounted {
-    /// There is no room for it below the maximum.
-    Full,
+    /// There is no room for it below the maximum: so much counts now, in millionths, and in so many seconds there is room.
+    Full(u64, Option<u64>),
     /// There is no place for another count in its bucket.
     NoPlace,
     /// The store failed, holds what is not ours, or was too contended: the count is not certain.
@@ -79,6 +79,29 @@ impl Count {
         self.used.saturating_add(u64::try_from(share).unwrap_or(u64::MAX))
     }
 
+    /// Seconds until the amount has room, if nothing else is added meanwhile; `None` when it never has.
+    fn room_in(&self, request: &Request) -> Option<u64> {
+        let (start, end) = request.window.around(self.window_start);
+        let free = request.max.checked_sub(request.amount)?;
+        if request.window == Window::Session {
+            return None;
+        }
+        let to_end = end.saturating_sub(request.now);
+        if !request.is_rolling {
+            return Some(to_end);
+        }
+        // A window that counts by its share has room for `free` when at most so many of its seconds are inside.
+        let length = end.saturating_sub(start);
+        let inside = |amount: u64, free: u64| {
+            let seconds = u128::from(free) * u128::from(length) / u128::from(amount.max(1));
+            u64::try_from(seconds).unwrap_or(u64::MAX).min(length)
+        };
+        Some(match free.checked_sub(self.used) {
+            Some(free) => to_end.saturating_sub(inside(self.previous, free)),
+            None => to_end.saturating_add(length.saturating_sub(inside(self.used, free))),
+        })
+    }
+
     /// The second from which on it does not matter.
     fn expires(&self, request: &Request) -> u64 {
         let (start, end) = request.window.around(self.window_start);
@@ -98,7 +121,7 @@ pub(super) fn charge(place: &Place, request: &Request, store: &mut dyn Store) ->
         let (mut bucket, version) = read(place, store).map_err(|Unread| NotCounted::Uncertain)?;
         let count = Count::in_window(bucket.count(place), start, request.window);
         if count.total(request).saturating_add(request.amount) > request.max {
-            return Err(NotCounted::Full);
+            return Err(NotCounted::Full(count.total(request), count.room_in(request)));
         }
         let charge = Charge { place: place.clone(), window_start: count.window_start, amount: request.amount };
         if request.amount == 0 {
@@ -179,11 +202,11 @@ mod tests {
         let mut store = MemoryStore::default();
         charge(&k(), &rolling(59, 10), &mut store).unwrap();
         // At 60 all ten of the last minute still count, at 90 five, at 119 one, rounded up.
-        assert_eq!(charge(&k(), &rolling(60, 1), &mut store), Err(NotCounted::Full));
+        assert_eq!(charge(&k(), &rolling(60, 1), &mut store), Err(NotCounted::Full(10, Some(6))));
         assert!(charge(&k(), &rolling(90, 5), &mut store).is_ok());
-        assert_eq!(charge(&k(), &rolling(90, 1), &mut store), Err(NotCounted::Full));
+        assert_eq!(charge(&k(), &rolling(90, 1), &mut store), Err(NotCounted::Full(10, Some(6))));
         assert!(charge(&k(), &rolling(119, 4), &mut store).is_ok());
-        assert_eq!(charge(&k(), &rolling(119, 1), &mut store), Err(NotCounted::Full));
+        assert_eq!(charge(&k(), &rolling(119, 1), &mut store), Err(NotCounted::Full(10, Some(1))));
         // A window that was left out forgets what came before.
         assert!(charge(&k(), &rolling(300, 10), &mut store).is_ok());
     }
@@ -197,7 +220,7 @@ mod tests {
         let early = charge(&k(), &at(59, 10), &mut store).unwrap();
         charge(&k(), &at(60, 10), &mut store).unwrap();
         early.refund(&mut store);
-        assert_eq!(charge(&k(), &at(60, 1), &mut store), Err(NotCounted::Full));
+        assert_eq!(charge(&k(), &at(60, 1), &mut store), Err(NotCounted::Full(10, Some(60))));
     }
 
     #[test]
@@ -205,6 +228,6 @@ mod tests {
         let request = |amount, max| Request { amount, max, ..MINUTE };
         let mut store = MemoryStore::default();
         charge(&k(), &request(u64::MAX - 1, u64::MAX), &mut store).unwrap();
-        assert_eq!(charge(&k(), &request(5, u64::MAX - 1), &mut store), Err(NotCounted::Full));
+        assert_eq!(charge(&k(), &request(5, u64::MAX - 1), &mut store), Err(NotCounted::Full(u64::MAX - 1, Some(60))));
     }
 }

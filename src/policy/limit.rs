@@ -1,5 +1,6 @@
 //! Limits: reserve what a call adds in every window that it falls into, or in none.
 
+use super::budget::Budget;
 use super::counter::{self, Charge, NotCounted};
 use super::document::{self, Amount, Scope};
 use super::number::Decimal;
@@ -21,6 +22,8 @@ const MAX_KEY_PART_BYTES: usize = 128;
 #[derive(Debug)]
 pub(super) struct Limit {
     pub(super) rule: String,
+    /// The last part of its rule.
+    name: String,
     message: String,
     /// For calls that continue one: what is said, and their own maximum in millionths.
     continuations: Option<(String, u64)>,
@@ -45,7 +48,7 @@ pub struct Reservation {
 #[derive(Debug)]
 pub(super) enum Refusal<'p> {
     /// This limit has no room left; its words.
-    Spent(&'p Limit, &'p str),
+    Spent(&'p Limit, &'p str, Budget),
     /// The argument that says how much is missing or no amount; its path.
     NoAmount(&'p Limit, &'p str),
     /// The argument is there only in another case.
@@ -70,7 +73,8 @@ impl Limit {
         });
         Self {
             continuations,
-            rule: limit.list.within(policy_at).child(name).as_str().to_owned(),
+            rule: limit.list.within(policy_at).child(&name).as_str().to_owned(),
+            name,
             message: limit.on_deny.unwrap_or(default),
             is_shadow: limit.is_shadow,
             window,
@@ -85,6 +89,16 @@ impl Limit {
     /// What it says when it has no room left.
     pub(super) fn words(&self, query: &Query<'_>) -> &str {
         self.continuations.as_ref().filter(|_| query.continues).map_or(&self.message, |(message, _)| message)
+    }
+
+    /// The most that it admits of calls like this, in millionths.
+    fn max(&self, query: &Query<'_>) -> u64 {
+        self.continuations.as_ref().filter(|_| query.continues).map_or(self.max, |(_, max)| *max)
+    }
+
+    fn budget(&self, query: &Query<'_>, total: u64, resets_in: Option<u64>) -> Budget {
+        let now = query.now.millis() / 1000;
+        Budget::new(&self.name, self.window, now, self.max(query), total, resets_in)
     }
 
     /// Whether reserving it reads the call's arguments.
@@ -220,7 +234,9 @@ impl Reservation {
                 self.charges.push(charge);
                 Ok(())
             }
-            Err(NotCounted::Full) => Err(Refusal::Spent(limit, limit.words(query))),
+            Err(NotCounted::Full(total, room_in)) => {
+                Err(Refusal::Spent(limit, limit.words(query), limit.budget(query, total, room_in)))
+            }
             Err(NotCounted::NoPlace | NotCounted::Uncertain) => Err(Refusal::Uncertain),
         }
     }
@@ -241,7 +257,7 @@ impl Reservation {
             window: limit.window,
             is_rolling: limit.is_rolling,
             amount: amount.saturating_sub(charged),
-            max: limit.continuations.as_ref().filter(|_| query.continues).map_or(limit.max, |(_, max)| *max),
+            max: limit.max(query),
         };
         counter::charge(place, &request, store)
     }
