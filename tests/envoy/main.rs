@@ -42,6 +42,7 @@ mod reload;
 mod requests;
 mod revisions;
 mod sections;
+mod soak;
 mod streams;
 mod support;
 mod unreadable;

@@ -1,0 +1,1 @@
+//! What it costs that an event stream keeps the policy under which it was opened.
