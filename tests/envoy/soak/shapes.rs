@@ -13,6 +13,8 @@ pub(super) const HIDDEN: &str = "hidden_";
 pub(super) const REFUSED: [&str; 4] = ["denied", "hidden_b", "limited", "spend"];
 /// How often `budget` may be called within a minute.
 pub(super) const BUDGET: usize = 100;
+/// The name of the shape that calls it.
+pub(super) const BUDGETED: &str = "a call within a budget";
 
 const MAX_BODY_BYTES: usize = 4096;
 
@@ -59,7 +61,7 @@ pub(super) fn policy(is_second: bool) -> Value {
     json!({
         "version": "1",
         "default": "allow",
-        "hide": [format!("{HIDDEN}*")],
+        "hide": [format!("{HIDDEN}*"), "reload_0"],
         "tools": {
             "denied": { "action": "deny" },
             "limited": limit(0, "hour", "none"),
@@ -100,7 +102,7 @@ pub(super) fn shapes() -> Vec<Shape> {
         shape("a denied call", call("denied"), Refused(200, "/tools/denied/action")),
         shape("a list", list("json"), Listed(18)),
         shape("not JSON", raw(b"hello"), malformed(400)),
-        shape("a call within a budget", call("budget"), Depends("/tools/budget/limits/budget")),
+        shape(BUDGETED, call("budget"), Depends("/tools/budget/limits/budget")),
         shape("a hidden tool", call("hidden_b"), Refused(200, "(hidden)")),
         shape("a list as an event", list("events"), Listed(18)),
         shape("a batch", raw(batch), malformed(400)),
