@@ -6,6 +6,7 @@
 mod audit;
 mod clients;
 mod held;
+mod memory;
 mod server;
 mod shapes;
 
@@ -17,6 +18,7 @@ use super::support::request::Request;
 use super::support::setup::Setup;
 use super::support::wait;
 use clients::{Followed, Scene, Tally};
+use memory::Memory;
 use serde_json::Value;
 use server::Server;
 use shapes::Outcome;
@@ -123,6 +125,42 @@ fn updates(envoy: &Envoy, what: &str) -> usize {
     counts.sum()
 }
 
+/// What one soak did, and saw while it did.
+#[derive(Default)]
+struct Course {
+    seconds: f64,
+    restarts: usize,
+    memory: Memory,
+    most_vms: u64,
+}
+
+/// Reloads and restarts, each when it is due; ends early when `is_broken`.
+fn run(plan: &Plan, envoy: &Envoy, server: &mut Server, reloads: &mut Reloads, is_broken: impl Fn() -> bool) -> Course {
+    let (started, mut course) = (Instant::now(), Course::default());
+    let (seconds, restarts) = (plan.seconds as f64, plan.restarts as f64);
+    while course.seconds < seconds && !is_broken() {
+        course.memory.add(course.seconds, envoy.resident_memory_kib());
+        course.most_vms = course.most_vms.max(vms(envoy));
+        // What is due by the next second.
+        let due = ((course.seconds + 1.0) / seconds * plan.reloads as f64) as usize;
+        while reloads.accepted < due.min(plan.reloads) {
+            reloads.next(envoy, server);
+        }
+        if course.restarts < (course.seconds / seconds * (restarts + 1.0)) as usize {
+            let is_open = || server.streams() == plan.streams || is_broken();
+            wait::until("all streams are open before a restart", is_open);
+            server.restart();
+            course.restarts += 1;
+        }
+        sleep(Duration::from_secs_f64(course.seconds.floor() + 1.0).saturating_sub(started.elapsed()));
+        course.seconds = started.elapsed().as_secs_f64();
+    }
+    while reloads.accepted < plan.reloads && !is_broken() {
+        reloads.next(envoy, server);
+    }
+    course
+}
+
 #[test]
 fn nothing_hangs_traps_leaks_or_goes_unrecorded() {
     let Some(parts) = Parts::gateway() else { return };
@@ -130,123 +168,81 @@ fn nothing_hangs_traps_leaks_or_goes_unrecorded() {
     let mut server = Server::start();
     let mut reloads = Reloads::new(name, &server);
     let envoy = Envoy::start(&parts, name, &reloads.discovered.envoy_file(&reloads.policies[0]));
+    let (calls_over, streams_over) = (Arc::default(), Arc::default());
+    let absence = server.absence();
     let scene = |is_over: &Arc<AtomicBool>| Scene {
         address: envoy.address,
-        absence: server.absence(),
+        absence: absence.clone(),
         is_over: Arc::clone(is_over),
     };
-
-    let (calls_over, streams_over) = (Arc::default(), Arc::default());
     let followed = Arc::new(Followed::default());
     let mut followers = Vec::new();
     while followers.len() < plan.streams {
         followers.push(clients::follow(scene(&streams_over), Arc::clone(&followed)));
-        if followers.len() % 50 == 0 {
+        if followers.len().is_multiple_of(50) {
             // No more at once than a listener's queue holds.
             wait::until("the streams are open", || server.streams() == followers.len());
         }
     }
+    let vms_before = vms(&envoy);
     let callers: Vec<_> = (0..CALLERS).map(|caller| clients::call(scene(&calls_over), caller)).collect();
-
-    let (started, mut samples, mut restarts) = (Instant::now(), Vec::new(), 0);
-    let (vms_before, mut most_vms) = (vms(&envoy), 0);
-    while started.elapsed().as_secs() < plan.seconds && !any_finished(&callers) && !any_finished(&followers) {
-        let elapsed = started.elapsed().as_secs_f64();
-        samples.push((elapsed, envoy.resident_memory_kib() as f64));
-        most_vms = most_vms.max(vms(&envoy));
-        // What is due by the next second.
-        let share = (elapsed + 1.0) / plan.seconds as f64;
-        while (reloads.accepted as f64) < (share * plan.reloads as f64).min(plan.reloads as f64).floor() {
-            reloads.next(&envoy, &server);
-        }
-        if restarts < plan.restarts
-            && elapsed * (plan.restarts + 1) as f64 >= ((restarts + 1) as u64 * plan.seconds) as f64
-        {
-            wait::until("all streams are open before a restart", || {
-                server.streams() == plan.streams || any_finished(&followers)
-            });
-            server.restart();
-            restarts += 1;
-        }
-        sleep(Duration::from_secs_f64(elapsed.floor() + 1.0).saturating_sub(started.elapsed()));
-    }
+    let is_broken = || any_finished(&callers) || any_finished(&followers);
+    let course = run(&plan, &envoy, &mut server, &mut reloads, is_broken);
     calls_over.store(true, Ordering::SeqCst);
-    let tallies: Vec<Tally> =
-        callers.into_iter().map(|caller| caller.join().expect("a caller that ends well")).collect();
-    let seconds = started.elapsed().as_secs_f64();
-    wait::until("all streams are open at the end", || server.streams() == plan.streams);
+    let callers = callers.into_iter().map(|caller| caller.join().expect("a caller that ends well"));
+    let tallies: Vec<Tally> = callers.collect();
+    let is_open = || server.streams() == plan.streams || any_finished(&followers);
+    wait::until("all streams are open at the end", is_open);
     streams_over.store(true, Ordering::SeqCst);
     followers.into_iter().for_each(|follower| follower.join().expect("a follower that ends well"));
 
+    let mut outcomes = BTreeMap::<Outcome, usize>::new();
+    for (_, outcome) in tallies.iter().flat_map(|tally| &tally.outcomes) {
+        *outcomes.entry(*outcome).or_default() += 1;
+    }
+    let requests: usize = outcomes.values().sum();
+    let per_second = requests as f64 / course.seconds;
+    let longest = tallies.iter().map(|tally| tally.longest).max().unwrap_or_default();
+    println!("{requests} requests in {:.0} s on {CALLERS} connections: {outcomes:?}", course.seconds);
+    println!("the longest request took {longest:.1?}");
+    let (events, ended) = (followed.events.load(Ordering::SeqCst), followed.ended.load(Ordering::SeqCst));
+    println!("{} streams: {events} events came; {ended} ends and reopenings", plan.streams);
+    println!("{} restarts of the server", course.restarts);
+    println!("{} reloads accepted, {} refused", reloads.accepted, reloads.refused);
+    println!("a reload was in force after {:.1?} at most", reloads.longest);
+    let slope = course.memory.slope();
+    println!("resident memory in MiB: {}", course.memory.summary());
+    println!(
+        "it grows by {slope:.2} KiB/s in the second half: {:.3} KiB per request, {:.1} KiB per reload",
+        slope / per_second,
+        slope * course.seconds / plan.reloads as f64
+    );
+    println!("VMs: {vms_before} before, {} at most; {} traps", course.most_vms, envoy.traps());
+
     let table = shapes::shapes();
     let rules = audit::check(name, &tallies, &table);
-    let mut outcomes = BTreeMap::<Outcome, usize>::new();
-    tallies
-        .iter()
-        .flat_map(|tally| &tally.outcomes)
-        .for_each(|(_, outcome)| *outcomes.entry(*outcome).or_default() += 1);
-    let requests: usize = outcomes.values().sum();
-    let longest = tallies.iter().map(|tally| tally.longest).max().unwrap_or_default();
-    let second_half = &samples[samples.len() / 2..];
-    let slope = slope(second_half);
-    let per_second = requests as f64 / seconds;
-    println!(
-        "{requests} requests in {seconds:.0} s on {CALLERS} connections: {outcomes:?}; the longest took {longest:.1?}"
-    );
-    println!(
-        "{} streams, {} events received, {} streams ended by {restarts} restarts and opened again",
-        plan.streams,
-        followed.events.load(Ordering::SeqCst),
-        followed.ended.load(Ordering::SeqCst)
-    );
-    println!(
-        "reloads: {} accepted, {} refused; in force after {:.1?} at most",
-        reloads.accepted, reloads.refused, reloads.longest
-    );
-    let memory: Vec<String> =
-        samples.iter().step_by((samples.len() / 10).max(1)).map(|(_, kib)| format!("{:.1}", kib / 1024.0)).collect();
-    println!(
-        "resident memory in MiB, over time: {}; slope over the second half: {slope:.1} KiB/s, {:.3} KiB per request, \
-         {:.1} KiB per reload",
-        memory.join(" "),
-        slope / per_second,
-        slope * plan.seconds as f64 / plan.reloads as f64
-    );
-    println!("VMs: {vms_before} before, {most_vms} at most; traps {}", envoy.traps());
     println!("refusals by rule, as clients were told = as records say:");
     rules.iter().for_each(|(rule, (told, recorded))| println!("  {told} = {recorded}  {rule}"));
-
     assert!(rules.values().all(|(told, recorded)| told == recorded));
-    let within_budget =
+    let is_budgeted =
         |(at, outcome): &&(usize, Outcome)| table[*at].name == shapes::BUDGETED && *outcome == Outcome::Ran;
-    let budgeted = tallies.iter().flat_map(|tally| &tally.outcomes).filter(within_budget).count();
-    let windows = usize::try_from(plan.seconds / 60 + 2).expect("some minutes");
-    assert!(budgeted <= windows * shapes::BUDGET, "{budgeted} calls within the budget of {windows} minutes");
+    let budgeted = tallies.iter().flat_map(|tally| &tally.outcomes).filter(is_budgeted).count();
+    let minutes = course.seconds as usize / 60 + 2;
+    assert!(budgeted <= minutes * shapes::BUDGET, "{budgeted} calls within the budget of {minutes} minutes");
     assert_eq!(server.faults(), Vec::<String>::new(), "what was refused and yet reached the server");
     assert_eq!(envoy.traps(), 0);
-    wait::until("VMs that only streams held are gone with them", || vms(&envoy) <= vms_before);
-    assert_eq!((reloads.accepted, restarts), (plan.reloads, plan.restarts));
+    wait::until("no VM is left over", || vms(&envoy) <= vms_before);
+    assert_eq!((reloads.accepted, course.restarts), (plan.reloads, plan.restarts));
     assert!(longest < wait::DEADLINE);
     // In a short one memory is still being taken for the first time.
     assert!(!plan.is_long() || slope < LEAK_BOUND_KIB * per_second, "resident memory grows by {slope:.1} KiB/s");
 }
 
-/// How many VMs there are: one for each worker and two of the main thread, and those that were replaced but have streams.
+/// How many VMs there are, on all threads.
 fn vms(envoy: &Envoy) -> u64 {
     envoy.stat("wasm.envoy.wasm.runtime.v8.active")
 }
 
 fn any_finished<T>(threads: &[JoinHandle<T>]) -> bool {
     threads.iter().any(JoinHandle::is_finished)
-}
-
-/// The slope of the line through these points, by least squares.
-fn slope(points: &[(f64, f64)]) -> f64 {
-    let count = points.len() as f64;
-    let mean = |of: fn(&(f64, f64)) -> f64| points.iter().map(of).sum::<f64>() / count;
-    let (x, y) = (mean(|point| point.0), mean(|point| point.1));
-    let (above, below) = points.iter().fold((0.0, 0.0), |(above, below), point| {
-        (above + (point.0 - x) * (point.1 - y), below + (point.0 - x).powi(2))
-    });
-    above / below
 }

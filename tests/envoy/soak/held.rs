@@ -98,13 +98,14 @@ fn the_memory_of_held_policies_is_used_again() {
     scene.close();
     let again = scene.grow(reloads, STREAMS_PER_RELOAD);
     scene.close();
+    let each = (by_held - by_streams - by_reloads) / i64::try_from(reloads).expect("a few");
+    println!("growth of the resident memory, with a policy of {} KiB:", policy().to_string().len() / 1024);
+    println!("  {by_streams} KiB by {streams} streams under one policy");
+    println!("  {by_reloads} KiB by {reloads} reloads");
     println!(
-        "resident memory grows by {by_streams} KiB with {streams} streams under one policy, by {by_reloads} KiB with \
-         {reloads} reloads, by {by_held} KiB with {reloads} reloads each held by {STREAMS_PER_RELOAD} streams ({} KiB for \
-         each), and when all is closed and done again by {again} KiB; the policy has {} KiB",
-        (by_held / i64::try_from(reloads).expect("a few")),
-        policy().to_string().len() / 1024
+        "  {by_held} KiB by {reloads} reloads, each held by {STREAMS_PER_RELOAD} streams: {each} KiB for each policy"
     );
+    println!("  {again} KiB by the same once more, after those streams have ended");
     assert_eq!(scene.envoy.traps(), 0);
     assert!(!is_long || again < by_held / 2, "what the first round left is not used again");
 }
