@@ -208,7 +208,8 @@ impl Shared {
             return sized(200, "application/json", &result(body, r#"{"content":[{"type":"text","text":"ran"}]}"#));
         }
         match head.text("x-answer").as_str() {
-            "long" => {
+            "long" => sized(200, "application/json", &result(body, &list(LONG_LIST))),
+            "long event" => {
                 let event = format!("event: message\ndata: {}\n\n", result(body, &list(LONG_LIST)));
                 let mut answer =
                     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"

@@ -118,7 +118,8 @@ pub(super) fn shapes() -> Vec<Shape> {
         ),
         shape("an argument over a cap", spend(), Refused(200, "/tools/spend/deny_if/cap")),
         shape("a call without an id", raw(without_id), malformed(202)),
-        shape("a long list that flows", list("long"), Listed(LONG_LIST / 10 * 9)),
+        shape("a long list", list("long"), Listed(LONG_LIST / 10 * 9)),
+        shape("a long list as an event", list("long event"), Listed(LONG_LIST / 10 * 9)),
         shape("too large", raw(large.as_bytes()), malformed(413)),
         shape("too large, not announced", raw(large.as_bytes()).chunked(), malformed(413)),
         shape(
