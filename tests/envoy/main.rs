@@ -45,6 +45,7 @@ mod reload;
 mod requests;
 mod revisions;
 mod sections;
+mod soak;
 mod streams;
 mod support;
 mod unreadable;

@@ -103,6 +103,11 @@ impl Envoy {
         (done, self.process.peak_memory_kib() - before)
     }
 
+    /// The resident memory that it has now, in KiB.
+    pub(crate) fn resident_memory_kib(&self) -> u64 {
+        self.process.resident_memory_kib()
+    }
+
     /// Its own log so far.
     pub(crate) fn log(&self) -> String {
         self.process.log()

@@ -68,7 +68,8 @@ impl Head {
         }
     }
 
-    fn status(&self) -> u16 {
+    /// The status code of a status line.
+    pub(crate) fn status(&self) -> u16 {
         let status = self.start.split(' ').nth(1).and_then(|status| status.parse().ok());
         status.unwrap_or_else(|| panic!("no status in {:?}", self.start))
     }
