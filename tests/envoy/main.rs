@@ -45,3 +45,4 @@ mod sections;
 mod streams;
 mod support;
 mod unreadable;
+mod wires;

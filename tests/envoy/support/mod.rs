@@ -5,6 +5,7 @@ pub(crate) mod clients;
 pub(crate) mod envoy;
 pub(crate) mod everything;
 pub(crate) mod fixtures;
+pub(crate) mod h2;
 pub(crate) mod http;
 pub(crate) mod keys;
 pub(crate) mod mcp;
