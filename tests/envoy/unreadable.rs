@@ -124,7 +124,7 @@ fn other_answers_pass_as_they_are() {
 }
 
 /// A gzip file (RFC 1952) whose one block is stored, not compressed (RFC 1951, 3.2.4).
-fn stored_gzip(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn stored_gzip(bytes: &[u8]) -> Vec<u8> {
     let crc = !bytes.iter().fold(!0_u32, |crc, byte| {
         (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xEDB8_8320 & (crc & 1).wrapping_neg()))
     });
