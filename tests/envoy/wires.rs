@@ -187,7 +187,7 @@ fn long() -> (String, String) {
             .map(|(number, kind)| format!(r#"{{"name":"{kind}_{number}","description":"{}"}}"#, "x".repeat(200)))
             .collect();
         let tools = tools.join(",");
-        // So that the end, which comes byte by byte, holds elements, the bracket and what stands after it.
+        // The end, which comes byte by byte, holds elements, the bracket and what stands after it.
         format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{"tools":[{tools}],"nextCursor":"n"}}}}"#)
     };
     (list(&["admin", "user"]), list(&["user"]))
@@ -306,10 +306,6 @@ fn an_answer_without_a_list_is_an_error_whatever_it_is_made_of() {
     }
 }
 
-fn stat(envoy: &Envoy, name: &str) -> u64 {
-    envoy.stat(name)
-}
-
 #[test]
 fn a_reset_of_the_server_ends_the_stream_of_the_client() {
     let Some(parts) = Parts::gateway() else { return };
@@ -341,10 +337,10 @@ fn a_reset_of_the_server_ends_the_stream_of_the_client() {
             for body in [Some(mcp::list("1")), Some(call), None] {
                 let headers = [("x-row", &*row.to_string())];
                 let asked = server.requests().len();
-                let read = stat(&envoy, "cluster.mcp_server.upstream_cx_rx_bytes_total");
+                let read = envoy.stat("cluster.mcp_server.upstream_cx_rx_bytes_total");
                 // The reset must not overtake what comes before it.
                 let reset_when_read = |_: &Received| {
-                    let has_read = stat(&envoy, "cluster.mcp_server.upstream_cx_rx_bytes_total") - read;
+                    let has_read = envoy.stat("cluster.mcp_server.upstream_cx_rx_bytes_total") - read;
                     if server.requests().len() > asked && has_read > *length as u64 {
                         server.reset();
                     }
@@ -366,6 +362,12 @@ fn a_reset_of_the_server_ends_the_stream_of_the_client() {
                 assert!(body.is_none() || lines[count - 1]["decision"].is_string(), "{what}: {}", lines[count - 1]);
             }
         }
+        // A refusal that the server is made to say, and does not.
+        let denied = Frames::of(padded(&mcp::call("1", "denied"), 1000), 1, End::Flag);
+        let answer = client.post("/message?sessionId=1", &[("x-row", "0")], denied);
+        assert!(answer.is_whole && answer.status >= 500, "{mode:?}: {answer:?}");
+        let sent: Value = serde_json::from_slice(&server.requests().pop().expect("a request").body).expect("JSON");
+        assert_eq!(sent["params"]["name"], DENIED, "{mode:?}");
         let answer = client.post("/mcp", &[("x-row", "0")], Frames::of(mcp::call("1", "denied"), 1, End::Flag));
         assert_eq!(answer.text(), mcp::refused("1", DENIED), "{mode:?}: Envoy still judges");
         assert_eq!(envoy.traps(), 0);
@@ -386,22 +388,22 @@ fn a_client_that_resets_at_any_point_harms_no_worker() {
         });
         let mut envoy = Envoy::start(&parts, name, &setup(mode).render(name, server.address));
         let mut client = Client::open(envoy.address);
-        let active = |count: u64| stat(&envoy, "http.mcp.downstream_rq_active") == count;
+        let active = |count: u64| envoy.stat("http.mcp.downstream_rq_active") == count;
         let call = mcp::call("1", "free");
         // In the middle of a request: before its body, within it, and before its last byte is said to be the last.
-        for frames in
-            [Frames::none(End::Reset), Frames::of(&call[..20], 1, End::Reset), Frames::of(&call, 1, End::Reset)]
-        {
-            client.exchange(Method::POST, "/mcp", &[], frames, |_| active(1));
-            wait::until("Envoy has given the request up", || active(0));
+        for path in ["/mcp", "/message?sessionId=1"] {
+            for body in ["", &call[..20], &call] {
+                client.exchange(Method::POST, path, &[], Frames::of(body, 1, End::Reset), |_| active(1));
+                wait::until("Envoy has given the request up", || active(0));
+            }
         }
         assert!(server.requests().iter().all(|request| mode == Mode::Fallback && request.body.is_empty()));
         // In the middle of an answer.
         let asked = || Frames::of(mcp::list("1"), usize::MAX, End::Flag);
         for (row, length) in [("silent", 0), ("held", 60), ("stream", 60), ("flows", 100_000)] {
-            let before = stat(&envoy, "cluster.mcp_server.upstream_cx_rx_bytes_total");
+            let before = envoy.stat("cluster.mcp_server.upstream_cx_rx_bytes_total");
             let has_come = |received: &Received| {
-                let read = stat(&envoy, "cluster.mcp_server.upstream_cx_rx_bytes_total") - before;
+                let read = envoy.stat("cluster.mcp_server.upstream_cx_rx_bytes_total") - before;
                 assert!(!received.text().contains("admin_"), "{row}");
                 // What passes at once has passed.
                 let passed = if matches!(row, "stream" | "flows") { length } else { 0 };
@@ -415,8 +417,8 @@ fn a_client_that_resets_at_any_point_harms_no_worker() {
             Client::open(envoy.address).exchange(Method::POST, "/mcp", &[], Frames::none(End::Reset), |_| active(1));
         assert_eq!(lost.status, 0);
         wait::until("Envoy has given the connection up", || active(0));
-        let lines = envoy.access_log(8);
-        for line in &lines[3..7] {
+        let lines = envoy.access_log(11);
+        for line in &lines[6..10] {
             assert!(line["decision"].is_string(), "{mode:?}: no record: {line}");
         }
         let answer = client.post("/mcp", &[], Frames::of(mcp::call("1", "denied"), 1, End::Flag));

@@ -238,8 +238,8 @@ impl Client {
             head = head.header(*name, *value);
         }
         let head = head.body(()).expect("a request");
-        let account = Mutex::new(Received::default());
-        let account = || account.lock().unwrap_or_else(PoisonError::into_inner);
+        let received = Mutex::new(Received::default());
+        let account = || received.lock().unwrap_or_else(PoisonError::into_inner);
         let sender = self.sender.clone();
         self.runtime.block_on(in_time("the end of a stream", async {
             let mut sender = sender.ready().await.expect("a connection that takes requests");
@@ -277,8 +277,7 @@ impl Client {
                 tokio::task::yield_now().await;
             }
         }));
-        let received = account().clone();
-        received
+        received.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
