@@ -54,8 +54,8 @@ pub(super) enum Answer {
         /// At how many bytes it is looked for a list that has begun.
         look_at: usize,
     },
-    /// One JSON text whose long list flows, and the bytes that were judged and are still held: what comes last needs a
-    /// place.
+    /// One JSON text whose long list flows, and the bytes that were judged and are still held: after the list the host
+    /// keeps something back, so that there is a place for what comes last.
     Listing(Box<ListStream>, usize),
     /// An event stream.
     Events(Box<Decoder>, Progress),
@@ -218,8 +218,7 @@ impl Exchange {
         step
     }
 
-    /// The next chunk of an event stream, or of a list that flows, has come. Where nothing of it passes yet, the host holds
-    /// an empty one: with trailers nothing more comes, and the rest has to have a place.
+    /// The next chunk of an event stream, or of a list that flows, has come.
     pub fn answer_chunk(&mut self, chunk: &[u8], end_of_stream: bool, store: &mut dyn Store) -> Step {
         let (mut notes, asked) = (Vec::new(), &self.asked);
         let step = match &mut self.answer {
@@ -236,11 +235,7 @@ impl Exchange {
                 }
                 self.has_error |= progress.has_error;
                 notes = passage.notes;
-                match out {
-                    None => Step::Continue,
-                    Some(out) if out.is_empty() && !end_of_stream => Step::Hold(out),
-                    Some(out) => Step::Replace(out),
-                }
+                out.map_or(Step::Continue, Step::Replace)
             }
             Answer::Listing(stream, held) => {
                 let passage = Passage::new(&self.gate, self.caller.as_ref(), store);
@@ -251,7 +246,7 @@ impl Exchange {
                 notes = passage.notes;
                 notes.extend(flow.broken.or(last.broken).map(withheld));
                 let out = [judged, &flow.out, &last.out].concat();
-                let is_held = !end_of_stream && (stream.is_ending() || out.is_empty());
+                let is_held = !end_of_stream && stream.is_ending();
                 *held = if is_held { out.len() } else { 0 };
                 if is_held { Step::Hold(out) } else { Step::Replace(out) }
             }

@@ -240,8 +240,8 @@ impl HttpContext for Http {
         if let Some(side) = self.broken {
             return side.on_answer();
         }
-        // Here nothing can be added to a body that is not held. Blanks alone, whose kind was never told, go as they
-        // are.
+        // An event stream's last event passes only with its blank line: here nothing can be added to a body
+        // that is not held. Blanks alone, whose kind was never told, go as they are.
         let reading = self.exchange.as_ref().map_or(Reading::Nothing, Exchange::answer_reading);
         let result = match reading {
             Reading::Whole => self.answer_whole(),

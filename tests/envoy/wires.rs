@@ -294,7 +294,9 @@ fn an_answer_without_a_list_is_an_error_whatever_it_is_made_of() {
                 }
                 Nothing => assert_eq!(answer.text(), "", "{what}"),
             }
-            // Where no list is asked for, what can be none is no business of the gateway's.
+            // Where no list is asked for, what can be none is no business of the gateway's. But before trailers there
+            // is no place for the end of what is read as a stream.
+            let body = if what.contains("page") && what.contains("trailers") { "" } else { body };
             let call = Frames::of(mcp::call("1", "free"), usize::MAX, End::Flag);
             for answer in [client.post("/mcp", &headers, call), client.stream("/mcp", &headers)] {
                 assert_eq!((answer.status, answer.text().as_str(), answer.is_whole), (status, body, true), "{what}");
