@@ -229,7 +229,7 @@ impl Exchange {
         step
     }
 
-    /// The next chunk of an event stream has come.
+    /// The next chunk of an event stream, or of a list that flows, has come.
     pub fn answer_chunk(&mut self, chunk: &[u8], end_of_stream: bool, store: &mut dyn Store) -> Step {
         let (mut notes, asked) = (Vec::new(), &self.asked);
         let step = match &mut self.answer {

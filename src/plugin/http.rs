@@ -23,6 +23,8 @@ pub(super) struct Http {
     request_bytes: usize,
     /// Bytes of a held answer.
     answer_bytes: usize,
+    /// A chunk of the answer is held, be it an empty one.
+    is_held: bool,
     is_logged: bool,
     broken: Option<Side>,
 }
@@ -51,6 +53,7 @@ impl Http {
             exchange: gate.map(|gate| Exchange::verified_by(Box::new(Properties), gate)),
             request_bytes: 0,
             answer_bytes: 0,
+            is_held: false,
             is_logged: false,
             broken: None,
         }
@@ -74,7 +77,7 @@ impl Http {
         let Some(exchange) = &mut self.exchange else { return Ok(Action::Pause) };
         let chunk = host::buffer(BufferType::HttpResponseBody, size)?;
         let step = exchange.answer_chunk(&chunk, end_of_stream, &mut SharedData);
-        self.answer_bytes = 0;
+        (self.answer_bytes, self.is_held) = (0, false);
         self.take(BufferType::HttpResponseBody, size, step)
     }
 
@@ -107,7 +110,7 @@ impl Http {
             Step::Wait => Ok(Action::Pause),
             Step::Replace(bytes) => host::replace_buffer(buffer, visible, &bytes).map(|()| Action::Continue),
             Step::Hold(bytes) => {
-                self.answer_bytes = bytes.len();
+                (self.answer_bytes, self.is_held) = (bytes.len(), true);
                 host::replace_buffer(buffer, visible, &bytes).map(|()| Action::Pause)
             }
             Step::Resize(bytes) => {
@@ -242,7 +245,7 @@ impl HttpContext for Http {
         let reading = self.exchange.as_ref().map_or(Reading::Nothing, Exchange::answer_reading);
         let result = match reading {
             Reading::Whole => self.answer_whole(),
-            Reading::Chunks if self.answer_bytes > 0 => self.answer_chunk(self.answer_bytes, true),
+            Reading::Chunks if self.is_held => self.answer_chunk(self.answer_bytes, true),
             Reading::Chunks | Reading::Beginning | Reading::Nothing => Ok(Action::Continue),
         };
         self.act(Side::Answer, result)

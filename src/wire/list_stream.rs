@@ -27,6 +27,7 @@ pub struct ListStream {
     pending: Vec<u8>,
     /// How much must be pending before reading on is worth it.
     wanted: usize,
+    brackets: Brackets,
     has_kept: bool,
     /// An element has been read.
     has_any: bool,
@@ -49,6 +50,35 @@ pub struct Flow {
     pub out: Vec<u8>,
     /// Why nothing more passes, once.
     pub broken: Option<&'static str>,
+}
+
+/// Counts brackets outside of strings, to tell without reading a list where it ends, if it is JSON.
+#[derive(Debug, Default)]
+struct Brackets {
+    open: usize,
+    is_string: bool,
+    is_escaped: bool,
+}
+
+impl Brackets {
+    /// Whether the list's own bracket is among these next bytes.
+    fn close(&mut self, bytes: &[u8]) -> bool {
+        let mut closes = false;
+        for byte in bytes {
+            let is_escaped = std::mem::take(&mut self.is_escaped);
+            match byte {
+                b'\\' if self.is_string => self.is_escaped = !is_escaped,
+                b'"' if !is_escaped => self.is_string = !self.is_string,
+                b'[' | b'{' if !self.is_string => self.open += 1,
+                b']' | b'}' if !self.is_string => {
+                    closes |= self.open == 0;
+                    self.open = self.open.saturating_sub(1);
+                }
+                _ => {}
+            }
+        }
+        closes
+    }
 }
 
 /// Why the search for a list ended.
@@ -89,6 +119,7 @@ impl ListStream {
             passed,
             pending: Vec::new(),
             wanted: 0,
+            brackets: Brackets::default(),
             has_kept: false,
             has_any: false,
             part: Part::Elements,
@@ -104,7 +135,8 @@ impl ListStream {
             return flow;
         }
         self.pending.extend_from_slice(bytes);
-        if self.part == Part::Elements && self.pending.len() >= self.wanted {
+        // After its bracket the list is read at once: nothing more may come that it could be read with.
+        if self.part == Part::Elements && (self.brackets.close(bytes) || self.pending.len() >= self.wanted) {
             self.elements(filter, &mut flow);
         }
         if self.part != Part::Broken && self.pending.len() > MAX_ELEMENT_BYTES {

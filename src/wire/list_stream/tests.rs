@@ -122,3 +122,17 @@ fn an_element_is_bounded_and_what_came_before_the_list_is_judged_first() {
         assert!(matches!(ListStream::open(text.as_bytes(), &mut Hiding), Ok(None)), "{text}");
     }
 }
+
+/// With trailers nothing comes after that.
+#[test]
+fn where_the_list_ends_is_known_at_once() {
+    let text = br#"{"result":{"tools":[{"name":"h]\"]"},{"name":"a","x":["]",{"y":"\\"}]}]}}"#;
+    let end = text.len() - 2;
+    for first in 20..end {
+        let Some((mut stream, _)) = ListStream::open(&text[..first], &mut Hiding).unwrap() else { panic!("a list") };
+        for at in first..end {
+            stream.push(&text[at..=at], &mut Hiding);
+            assert_eq!(stream.is_ending(), at + 1 == end, "{first}, {at}");
+        }
+    }
+}
