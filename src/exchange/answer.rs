@@ -57,9 +57,8 @@ pub(super) enum Answer {
         /// At how many bytes it is looked for a list that has begun.
         look_at: usize,
     },
-    /// One JSON text whose long list flows, and the bytes that were judged and are still held: after the list the host
-    /// keeps something back, so that there is a place for what comes last.
-    Listing(Box<ListStream>, usize),
+    /// One JSON text whose long list flows.
+    Listing(Box<ListStream>),
     /// An event stream.
     Events(Box<Decoder>, Progress),
     /// It is replaced by an error; the flag tells whether that has left.
@@ -197,9 +196,8 @@ impl Exchange {
             Ok(None) => return Step::Wait,
             Ok(Some((stream, flow))) => {
                 notes.extend(flow.broken.map(withheld));
-                let is_ending = stream.is_ending();
-                self.answer = Answer::Listing(Box::new(stream), if is_ending { flow.out.len() } else { 0 });
-                if is_ending { Step::Hold(flow.out) } else { Step::Replace(flow.out) }
+                self.answer = Answer::Listing(Box::new(stream));
+                Step::Replace(flow.out)
             }
             Err(unreadable) => {
                 self.answer = Answer::Substitute { reason: unreadable.reason, sent: true };
@@ -248,18 +246,14 @@ impl Exchange {
                 notes = passage.notes;
                 out.map_or(Step::Continue, Step::Replace)
             }
-            Answer::Listing(stream, held) => {
+            Answer::Listing(stream) => {
                 let passage = Passage::new(&self.gate, self.caller.as_ref(), store);
                 let Some(mut passage) = passage else { return Step::Replace(Vec::new()) };
-                let (judged, fresh) = chunk.split_at_checked(*held).unwrap_or((chunk, &[]));
-                let flow = stream.push(fresh, &mut passage);
+                let flow = stream.push(chunk, &mut passage);
                 let last = if end_of_stream { stream.finish(&mut passage) } else { Flow::default() };
                 notes = passage.notes;
                 notes.extend(flow.broken.or(last.broken).map(withheld));
-                let out = [judged, &flow.out, &last.out].concat();
-                let is_held = !end_of_stream && stream.is_ending();
-                *held = if is_held { out.len() } else { 0 };
-                if is_held { Step::Hold(out) } else { Step::Replace(out) }
+                Step::Replace([flow.out, last.out].concat())
             }
             Answer::Substitute { reason, sent } => {
                 let first = !std::mem::replace(sent, true);

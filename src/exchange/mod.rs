@@ -40,8 +40,6 @@ pub enum Step {
     Reply(Reply),
     /// Let it go on with these bytes instead of its own.
     Replace(Vec<u8>),
-    /// Hold these bytes in its place.
-    Hold(Vec<u8>),
     /// Let it go on with these bytes, of another length than the headers say, which are still held.
     Resize(Vec<u8>),
 }
@@ -81,7 +79,8 @@ pub enum Reading {
     Nothing,
     /// Held until its beginning tells: [`Exchange::answer_begins`], then ask again.
     Beginning,
-    /// Chunk by chunk, as it comes, each with what is held before it: [`Exchange::answer_chunk`].
+    /// Chunk by chunk, as it comes: [`Exchange::answer_chunk`]. Never held from then on: another filter may hold what has
+    /// passed, and a host keeps one buffer for both.
     Chunks,
     /// Held until it is whole: [`Exchange::answer_grows`], then [`Exchange::answer_whole`]. Where
     /// [`Exchange::answer_may_open`], [`Exchange::answer_opens`] may make it chunks on the way.

@@ -23,8 +23,6 @@ pub(super) struct Http {
     request_bytes: usize,
     /// Bytes of a held answer.
     answer_bytes: usize,
-    /// A chunk of the answer is held, be it an empty one.
-    is_held: bool,
     is_logged: bool,
     broken: Option<Side>,
 }
@@ -53,7 +51,6 @@ impl Http {
             exchange: gate.map(|gate| Exchange::verified_by(Box::new(Properties), gate)),
             request_bytes: 0,
             answer_bytes: 0,
-            is_held: false,
             is_logged: false,
             broken: None,
         }
@@ -77,7 +74,6 @@ impl Http {
         let Some(exchange) = &mut self.exchange else { return Ok(Action::Pause) };
         let chunk = host::buffer(BufferType::HttpResponseBody, size)?;
         let step = exchange.answer_chunk(&chunk, end_of_stream, &mut SharedData);
-        (self.answer_bytes, self.is_held) = (0, false);
         self.take(BufferType::HttpResponseBody, size, step)
     }
 
@@ -97,7 +93,7 @@ impl Http {
         host::edit_headers(kind, step.edits)?;
         match step.step {
             // Headers have no bytes to replace.
-            Step::Replace(_) | Step::Hold(_) | Step::Resize(_) => Err(HostError::IMPOSSIBLE),
+            Step::Replace(_) | Step::Resize(_) => Err(HostError::IMPOSSIBLE),
             step => self.take(BufferType::HttpRequestBody, 0, step),
         }
     }
@@ -109,10 +105,6 @@ impl Http {
             Step::Continue => Ok(Action::Continue),
             Step::Wait => Ok(Action::Pause),
             Step::Replace(bytes) => host::replace_buffer(buffer, visible, &bytes).map(|()| Action::Continue),
-            Step::Hold(bytes) => {
-                (self.answer_bytes, self.is_held) = (bytes.len(), true);
-                host::replace_buffer(buffer, visible, &bytes).map(|()| Action::Pause)
-            }
             Step::Resize(bytes) => {
                 host::edit_headers(MapType::HttpRequestHeaders, &[HeaderEdit::Remove("content-length")])?;
                 host::replace_buffer(buffer, visible, &bytes).map(|()| Action::Continue)
@@ -245,7 +237,6 @@ impl HttpContext for Http {
         let reading = self.exchange.as_ref().map_or(Reading::Nothing, Exchange::answer_reading);
         let result = match reading {
             Reading::Whole => self.answer_whole(),
-            Reading::Chunks if self.is_held => self.answer_chunk(self.answer_bytes, true),
             Reading::Chunks | Reading::Beginning | Reading::Nothing => Ok(Action::Continue),
         };
         self.act(Side::Answer, result)
