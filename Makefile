@@ -7,7 +7,7 @@ export RATELIMIT_VERSION := v1.4.1-0.20260122083618-3fb702589d36
 export CARGO_TARGET_DIR := $(CURDIR)/target
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help wasm build run check test lint doc unit wasm-test e2e conformance bench bench-decide run-check clean
+.PHONY: help wasm build run check test lint doc unit wasm-test e2e differential conformance soak bench bench-decide run-check fuzz clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,11 +26,12 @@ check: ## The fast checks: format, lint, unit tests
 	cargo fmt --check && cargo clippy --locked --all-targets -- -D warnings
 	cargo test --locked --lib --bins
 
-test: lint doc unit wasm-test e2e conformance run-check ## Everything that CI runs
+test: lint doc unit wasm-test fuzz e2e conformance run-check ## Everything that CI runs
 
 lint: ## Format and lint, for this machine and for Envoy
 	scripts/need.sh rustfmt clippy
 	cargo fmt --check && cargo clippy --locked --all-targets -- -D warnings
+	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	scripts/cargo-wasm.sh wasm32-wasip1 clippy --locked --lib -- -D warnings
 
 doc: ## Build the library's documentation
@@ -47,6 +48,7 @@ e2e: wasm ## Real clients, a real Envoy and real servers
 	scripts/need.sh curl openssl
 	scripts/peers.sh
 	scripts/ratelimit.sh
+	scripts/differential.sh
 	envoy=$$(scripts/envoy.sh) && MCP_POLICY_E2E=required MCP_POLICY_ENVOY=$$envoy \
 	  cargo test --locked --test envoy -- --skip conformance::
 
@@ -55,12 +57,27 @@ conformance: wasm ## The official MCP suites, directly and through the gateway
 	envoy=$$(scripts/envoy.sh) && MCP_POLICY_E2E=required MCP_POLICY_ENVOY=$$envoy \
 	  cargo test --locked --test envoy conformance:: -- --nocapture
 
+differential: wasm ## Every disguise of tests/differential, through Envoy to servers on five SDKs
+	scripts/differential.sh
+	envoy=$$(scripts/envoy.sh) && MCP_POLICY_E2E=required MCP_POLICY_ENVOY=$$envoy \
+	  cargo test --locked --test envoy differential::
+
+soak: wasm ## 1,000 event streams under load, restarts and reloads: [SECONDS=300]
+	envoy=$$(scripts/envoy.sh) && ulimit -S -n 8192 && MCP_POLICY_E2E=required MCP_POLICY_ENVOY=$$envoy \
+	  MCP_POLICY_SOAK_SECONDS=$(or $(SECONDS),300) \
+	  cargo test --locked --test envoy soak:: -- --nocapture --test-threads 1
+
 bench: wasm ## What the plugin costs, beside a filter that does nothing
 	scripts/cargo-wasm.sh wasm32-wasip1 build --release --locked --example do_nothing
 	envoy=$$(scripts/envoy.sh) && MCP_POLICY_E2E=required MCP_POLICY_ENVOY=$$envoy cargo bench --locked --bench gate
 
 bench-decide: ## What a decision costs by the size of the policy; fails when it grows with it
 	cargo run --release --locked --example decide
+
+# Of each target; for a longer look, give more.
+SECONDS ?= 30
+fuzz: ## Try the readers on input nobody thought of: [SECONDS=30]
+	scripts/fuzz.sh $(SECONDS)
 
 run-check: ## Whether `make run` shows what it promises, and ends cleanly
 	scripts/run-check.sh

@@ -19,6 +19,8 @@ packages() {
     cargo) echo cargo-web rustc-web ;;
     clippy) echo rust-web-clippy ;;
     rustfmt) echo rustfmt-web ;;
+    c++) echo g++ ;;
+    go) echo golang-go ;;
     node) echo nodejs ;;
     venv) echo python3-venv ;;
     *) echo "$1" ;;

@@ -94,7 +94,11 @@ fn the_wire_says_what_the_engine_decides() {
                     let is_call = case.call.method() == "tools/call";
                     let text =
                         if is_call { &answer["result"]["content"][0]["text"] } else { &answer["error"]["message"] };
-                    assert_eq!(text, &format!("[POLICY DENIED] {}", record.message), "{name}");
+                    // A limit also says what is left of it.
+                    let limit = if is_call { &answer["result"]["_meta"] } else { &answer["error"]["data"] };
+                    let said = text.as_str().unwrap();
+                    let said = if limit.is_null() { said } else { said.rsplit_once(" (").unwrap().0 };
+                    assert_eq!(said, format!("[POLICY DENIED] {}", record.message), "{name}");
                     assert_eq!(answer["error"]["code"], if is_call { Value::Null } else { 403.into() }, "{name}");
                 }
                 (fate, _) => panic!("{name}: {fate:?}"),

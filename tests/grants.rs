@@ -124,7 +124,7 @@ fn each_request_is_judged_under_its_grant_or_refused() {
                     assert_eq!(reply.status, status, "{name}");
                     let body: Option<Value> = serde_json::from_slice(&reply.body).ok();
                     assert_eq!(body, row.answer, "{name}");
-                    let sent = reply.headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+                    let sent = reply.headers.iter().map(|(name, value)| ((*name).to_owned(), value.to_string()));
                     assert_eq!(sent.collect::<Vec<_>>(), row.answer_headers, "{name}");
                 }
                 (Some(_), step) => panic!("{name}: {step:?}"),

@@ -86,3 +86,29 @@ fn what_is_allowed_or_has_no_id_is_as_everywhere() {
         assert_eq!(reply.status, status, "{body}");
     }
 }
+
+/// The answer comes on another exchange, so no name can be put back in it.
+#[test]
+fn a_hidden_tool_that_answers_as_an_unknown_one_has_no_name_of_its_own_there() {
+    for (default, tool, method, name) in [
+        ("allow", "secret", "tools/call", "~~~~~~"),
+        ("deny", "secret", "tools/call", r#"[POLICY DENIED] Tool "secret" is not permitted by policy"#),
+        ("allow", "s", "Unknown tool: s", ""),
+    ] {
+        let policy = json!({ "version": "1", "default": default, "hide": ["s*"] });
+        let configuration = json!({
+            "policies": { "p": policy }, "default_policy": "p", "hidden_reply": "unknown_tool", "hold_request_headers": true
+        });
+        let (gate, mut store) = (gate(&configuration.to_string()), store());
+        let mut driver = Driver::new(&gate, &mut store, 0);
+        let mut lines = support::POST.to_vec();
+        lines.push((":path", "/message?sessionId=3f2a"));
+        let body = call(tool, "{}");
+        let Fate::Forwarded(sent) = driver.request(&support::headers(&lines), &[body.as_bytes()], false) else {
+            panic!("forwarded")
+        };
+        let sent: Value = serde_json::from_slice(&sent).unwrap();
+        assert_eq!((&sent["method"], &sent["id"]), (&method.into(), &"a".into()));
+        assert_eq!(sent["params"]["name"].as_str().unwrap_or_default(), name);
+    }
+}

@@ -105,7 +105,10 @@ fn where_nothing_is_hidden_a_readable_answer_is_the_identity() {
     let mut checked = 0;
     for stream in streams() {
         let is_rewritten = stream.client.as_ref().is_some_and(|client| !client.contains("not passed on"));
-        if stream.client.is_none() || is_rewritten && stream.name.contains("hidden") {
+        let topic = stream.name.split_once(": ").map_or(stream.name.as_str(), |(weakness, rest)| {
+            if weakness.starts_with('W') { rest } else { &stream.name }
+        });
+        if stream.client.is_none() || is_rewritten && topic.starts_with("hidden") {
             assert_eq!(through(OPEN, &stream, &cut(&stream.server, &[])), stream.server, "{}", stream.name);
             checked += 1;
         }

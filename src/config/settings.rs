@@ -32,6 +32,8 @@ pub struct Settings {
     pub hold_request_headers: bool,
     /// How the call of a hidden tool is answered.
     pub hidden_reply: HiddenReply,
+    /// What a call gets that a limit refuses.
+    pub limit_reply: LimitReply,
     /// Which decisions also go to the host's log.
     pub log: Log,
 }
@@ -47,6 +49,7 @@ impl Default for Settings {
             max_list_ttl_ms: DEFAULT_MAX_LIST_TTL_MS,
             hold_request_headers: false,
             hidden_reply: HiddenReply::Policy,
+            limit_reply: LimitReply::ToolError,
             log: Log::Refusals,
         }
     }
@@ -59,6 +62,17 @@ pub enum HiddenReply {
     Policy,
     /// Exactly as the call of a tool that does not exist.
     UnknownTool,
+}
+
+/// What a call gets that a limit refuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LimitReply {
+    /// A result that says that it failed; clients hand it to the model.
+    ToolError,
+    /// A JSON-RPC error.
+    JsonRpcError,
+    /// The same with HTTP status 429, for clients that wait and try again; most lose all but the status.
+    Http429,
 }
 
 /// Which decisions also go to the host's log.
@@ -104,6 +118,11 @@ impl Settings {
             }),
         };
         let replies = [("policy", HiddenReply::Policy), ("unknown_tool", HiddenReply::UnknownTool)];
+        let limit_replies = [
+            ("tool_error", LimitReply::ToolError),
+            ("jsonrpc_error", LimitReply::JsonRpcError),
+            ("http_429", LimitReply::Http429),
+        ];
         let logs = [("refusals", Log::Refusals), ("all", Log::All), ("none", Log::None)];
         Self {
             deny_prefix,
@@ -114,6 +133,7 @@ impl Settings {
             max_list_ttl_ms,
             hold_request_headers,
             hidden_reply: fields.choice("hidden_reply", &replies, problems).unwrap_or(defaults.hidden_reply),
+            limit_reply: fields.choice("limit_reply", &limit_replies, problems).unwrap_or(defaults.limit_reply),
             log: fields.choice("log", &logs, problems).unwrap_or(defaults.log),
         }
     }

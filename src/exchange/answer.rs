@@ -9,7 +9,7 @@ use crate::policy::Store;
 use crate::timestamp::Timestamp;
 use crate::wire::list_stream::{Flow, ListStream};
 use crate::wire::mcp::List;
-use crate::wire::media_type::MediaType;
+use crate::wire::media_type::{MediaType, is_ambiguous};
 use crate::wire::sse::Decoder;
 
 /// The largest JSON answer, and the largest event of a stream, that is read; a larger one is not passed.
@@ -18,6 +18,9 @@ pub const MAX_ANSWER_BYTES: usize = 16 << 20;
 /// A list in JSON flows once so much of its answer has come; a shorter answer is held until it is whole, and judged as a
 /// whole.
 pub const LONG_LIST_BYTES: usize = 256 << 10;
+
+/// UTF-8's, which clients pass over before JSON.
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// The body may change its size.
 const RESIZE: &[HeaderEdit] = &[HeaderEdit::Remove("content-length")];
@@ -54,9 +57,8 @@ pub(super) enum Answer {
         /// At how many bytes it is looked for a list that has begun.
         look_at: usize,
     },
-    /// One JSON text whose long list flows, and the bytes that were judged and are still held: after the list the host
-    /// keeps something back, so that there is a place for what comes last.
-    Listing(Box<ListStream>, usize),
+    /// One JSON text whose long list flows.
+    Listing(Box<ListStream>),
     /// An event stream.
     Events(Box<Decoder>, Progress),
     /// It is replaced by an error; the flag tells whether that has left.
@@ -102,6 +104,9 @@ impl Exchange {
         if !is_plain {
             return self.reject("it came encoded although it was asked for plain");
         }
+        if is_ambiguous(headers.values("content-type")) {
+            return self.reject("its content-type is given in two ways");
+        }
         let edits;
         (self.answer, edits) = match media_type {
             MediaType::EventStream => {
@@ -126,10 +131,15 @@ impl Exchange {
     }
 
     /// The answer's first bytes have come, all of them held: tells how the rest is read. While they are but
-    /// blanks, more of them are needed.
+    /// blanks or a byte order mark, more of them are needed.
     pub fn answer_begins(&mut self, bytes: &[u8], end_of_stream: bool) {
-        let text = bytes.trim_ascii_start();
-        if !matches!(self.answer, Answer::Unlabelled) || text.is_empty() && !end_of_stream {
+        let mut text = bytes.trim_ascii_start();
+        if self.asked.is_bare {
+            text = text.strip_prefix(BYTE_ORDER_MARK).map_or(text, <[u8]>::trim_ascii_start);
+        }
+        // A mark that has not come whole tells as little as blanks.
+        let tells = if self.asked.is_bare { !BYTE_ORDER_MARK.starts_with(text) } else { !text.is_empty() };
+        if !matches!(self.answer, Answer::Unlabelled) || !tells && !end_of_stream {
             return;
         }
         // On a GET no client reads JSON in another encoding than UTF-8, and what is no text may be a file.
@@ -186,9 +196,8 @@ impl Exchange {
             Ok(None) => return Step::Wait,
             Ok(Some((stream, flow))) => {
                 notes.extend(flow.broken.map(withheld));
-                let is_ending = stream.is_ending();
-                self.answer = Answer::Listing(Box::new(stream), if is_ending { flow.out.len() } else { 0 });
-                if is_ending { Step::Hold(flow.out) } else { Step::Replace(flow.out) }
+                self.answer = Answer::Listing(Box::new(stream));
+                Step::Replace(flow.out)
             }
             Err(unreadable) => {
                 self.answer = Answer::Substitute { reason: unreadable.reason, sent: true };
@@ -218,7 +227,7 @@ impl Exchange {
         step
     }
 
-    /// The next chunk of an event stream has come.
+    /// The next chunk of an event stream, or of a list that flows, has come.
     pub fn answer_chunk(&mut self, chunk: &[u8], end_of_stream: bool, store: &mut dyn Store) -> Step {
         let (mut notes, asked) = (Vec::new(), &self.asked);
         let step = match &mut self.answer {
@@ -237,18 +246,14 @@ impl Exchange {
                 notes = passage.notes;
                 out.map_or(Step::Continue, Step::Replace)
             }
-            Answer::Listing(stream, held) => {
+            Answer::Listing(stream) => {
                 let passage = Passage::new(&self.gate, self.caller.as_ref(), store);
                 let Some(mut passage) = passage else { return Step::Replace(Vec::new()) };
-                let (judged, fresh) = chunk.split_at_checked(*held).unwrap_or((chunk, &[]));
-                let flow = stream.push(fresh, &mut passage);
+                let flow = stream.push(chunk, &mut passage);
                 let last = if end_of_stream { stream.finish(&mut passage) } else { Flow::default() };
                 notes = passage.notes;
                 notes.extend(flow.broken.or(last.broken).map(withheld));
-                let out = [judged, &flow.out, &last.out].concat();
-                let is_held = !end_of_stream && stream.is_ending();
-                *held = if is_held { out.len() } else { 0 };
-                if is_held { Step::Hold(out) } else { Step::Replace(out) }
+                Step::Replace([flow.out, last.out].concat())
             }
             Answer::Substitute { reason, sent } => {
                 let first = !std::mem::replace(sent, true);

@@ -7,7 +7,7 @@ use super::stand_in::StandIn;
 use crate::wire::jsonrpc::INTERNAL_ERROR;
 use crate::wire::mcp::List;
 use crate::wire::reply;
-use crate::wire::sse::{Event, Verdict};
+use crate::wire::sse::{Event, Verdict, could_be_json};
 
 const REFUSED: &str = "it is a request that is not permitted by policy";
 
@@ -128,14 +128,6 @@ impl Asked {
 
     pub(super) fn unreadable(&self, reason: &str) -> Reply {
         let status = if self.id.is_some() { 200 } else { 502 };
-        Reply { status, headers: &[], body: self.error(None, reason), details: "mcp_answer_unreadable" }
-    }
-}
-
-/// Whether some parser might find an object in it: all but text that begins with another visible character.
-fn could_be_json(text: &[u8]) -> bool {
-    match text.trim_ascii_start().first() {
-        None => false,
-        Some(first) => !first.is_ascii_graphic() || matches!(first, b'{' | b'['),
+        Reply { status, headers: Vec::new(), body: self.error(None, reason), details: "mcp_answer_unreadable" }
     }
 }

@@ -101,7 +101,7 @@ mod tests {
             "no: \"x\"\n",
         );
         let error = crate::wire::reply::error(Some("7"), -32600, "Invalid Request: a");
-        let reply = |status, body: &[u8]| Reply { status, headers: &[], body: body.to_vec(), details: "" };
+        let reply = |status, body: &[u8]| Reply { status, headers: Vec::new(), body: body.to_vec(), details: "" };
         let request = |reply: &Reply| instead_of(reply).map(|request| String::from_utf8(request).unwrap());
         assert_eq!(
             request(&reply(200, &call)).as_deref(),

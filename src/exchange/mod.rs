@@ -15,6 +15,7 @@ mod passage;
 mod refusal;
 mod request;
 mod settlement;
+mod spent;
 mod stand_in;
 
 pub use answer::{LONG_LIST_BYTES, MAX_ANSWER_BYTES};
@@ -26,6 +27,7 @@ use crate::policy::{Policy, Reservation};
 use crate::record::Record;
 use answer::Answer;
 use asked::Asked;
+use std::borrow::Cow;
 use std::rc::Rc;
 
 /// What the host is to do with the event it reported.
@@ -39,8 +41,6 @@ pub enum Step {
     Reply(Reply),
     /// Let it go on with these bytes instead of its own.
     Replace(Vec<u8>),
-    /// Hold these bytes in its place.
-    Hold(Vec<u8>),
     /// Let it go on with these bytes, of another length than the headers say, which are still held.
     Resize(Vec<u8>),
     /// Hold it, and make this request of the rate limit service; its end is reported by [`Exchange::limits_counted`].
@@ -68,7 +68,7 @@ pub struct Reply {
     /// HTTP status.
     pub status: u16,
     /// Headers beside `content-type`.
-    pub headers: &'static [(&'static str, &'static str)],
+    pub headers: Vec<(&'static str, Cow<'static, str>)>,
     /// A JSON-RPC message, or nothing.
     pub body: Vec<u8>,
     /// One fixed word for the host's log.
@@ -82,7 +82,8 @@ pub enum Reading {
     Nothing,
     /// Held until its beginning tells: [`Exchange::answer_begins`], then ask again.
     Beginning,
-    /// Chunk by chunk, as it comes, each with what is held before it: [`Exchange::answer_chunk`].
+    /// Chunk by chunk, as it comes: [`Exchange::answer_chunk`]. Never held from then on: another filter may hold what has
+    /// passed, and a host keeps one buffer for both.
     Chunks,
     /// Held until it is whole: [`Exchange::answer_grows`], then [`Exchange::answer_whole`]. Where
     /// [`Exchange::answer_may_open`], [`Exchange::answer_opens`] may make it chunks on the way.

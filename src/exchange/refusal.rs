@@ -3,6 +3,7 @@
 use super::Reply;
 use crate::policy::{Decision, rule};
 use crate::wire::reply;
+use std::borrow::Cow;
 
 /// JSON-RPC error codes of our own: outside the range that JSON-RPC reserves, and like HTTP's.
 const NOT_GRANTED: i32 = 401;
@@ -47,6 +48,7 @@ impl Refusal {
 
     pub(super) fn reply(&self, id: Option<&str>) -> Reply {
         let body = reply::error(id, self.code, &self.reason);
-        Reply { status: self.status, headers: self.headers, body, details: self.details }
+        let headers = self.headers.iter().map(|(name, value)| (*name, Cow::Borrowed(*value))).collect();
+        Reply { status: self.status, headers, body, details: self.details }
     }
 }

@@ -4,6 +4,7 @@ use super::asked::Asked;
 use super::head::Head;
 use super::legacy;
 use super::refusal::Refusal;
+use super::spent;
 use super::stand_in::StandIn;
 use super::{Exchange, HeaderEdit, HeaderStep, Headers, Phase, Reply, Step};
 use crate::config::HiddenReply;
@@ -244,6 +245,10 @@ impl Exchange {
             return self.pass(decision.reservation, Step::Continue, (asked, record), kind, now, store);
         }
         let Some(id) = id else { return self.answer(Reply::empty(202), record) };
+        if let Some(budget) = &decision.budget {
+            let reply = spent::reply(id, operation, &decision.message, budget, &gate.settings);
+            return self.answer(reply, record);
+        }
         if decision.rule == rule::MALFORMED {
             let status = self.head.status_of(INVALID_REQUEST, true);
             let refusal = Refusal { status, ..Refusal::bad_request(INVALID_REQUEST, decision.message) };
@@ -255,6 +260,10 @@ impl Exchange {
         };
         // The record still says that it was hidden; only the caller cannot tell.
         let guess = policy.decide_as_unknown(&query, store);
+        if let Some(budget) = &guess.budget {
+            let reply = spent::reply(id, operation, &guess.message, budget, &gate.settings);
+            return self.answer(reply, record);
+        }
         if !guess.outcome.goes_on() {
             return self.deny(Some(id.as_str()), is_call, &guess.message, record);
         }
@@ -270,7 +279,7 @@ impl Exchange {
             Feature::Resource => "Resource not found",
         };
         let body = reply::error(Some(id.as_str()), INVALID_PARAMS, &format!("{unknown}: {}", target.name));
-        let reply = Reply { status: 200, headers: &[], body, details: "mcp_denied" };
+        let reply = Reply { status: 200, headers: Vec::new(), body, details: "mcp_denied" };
         let step = self.pass(guess.reservation, Step::Reply(reply), (asked, record), kind, now, store);
         // As for the error of a server.
         std::mem::take(&mut self.reservation).refund(store);
@@ -291,7 +300,7 @@ impl Exchange {
         let text = format!("{}{message}", self.gate.settings.deny_prefix);
         // Only the result of a call can say that it failed, in words that reach the model.
         let body = if is_call { reply::refused_call(id, &text) } else { reply::error(Some(id), POLICY_DENIED, &text) };
-        self.answer(Reply { status: 200, headers: &[], body, details: "mcp_denied" }, record)
+        self.answer(Reply { status: 200, headers: Vec::new(), body, details: "mcp_denied" }, record)
     }
 
     /// Every request of a grant without a policy: in the form that keeps a client alive, so that it shows the reason.
@@ -348,7 +357,7 @@ impl Exchange {
 
 impl Reply {
     fn empty(status: u16) -> Self {
-        Self { status, headers: &[], body: Vec::new(), details: "mcp_denied" }
+        Self { status, headers: Vec::new(), body: Vec::new(), details: "mcp_denied" }
     }
 }
 

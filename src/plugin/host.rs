@@ -146,7 +146,7 @@ pub(super) fn edit_headers(kind: MapType, edits: &[HeaderEdit]) -> Result<(), Ho
 
 /// Answers the client; the stream goes nowhere else from here.
 pub(super) fn reply(reply: &Reply) -> Result<(), HostError> {
-    let mut headers = reply.headers.to_vec();
+    let mut headers: Vec<(&str, &str)> = reply.headers.iter().map(|(name, value)| (*name, value.as_ref())).collect();
     if !reply.body.is_empty() {
         headers.push(("content-type", "application/json"));
     }

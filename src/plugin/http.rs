@@ -77,7 +77,6 @@ impl Http {
         let Some(exchange) = &mut self.exchange else { return Ok(Action::Pause) };
         let chunk = host::buffer(BufferType::HttpResponseBody, size)?;
         let step = exchange.answer_chunk(&chunk, end_of_stream, &mut SharedData);
-        self.answer_bytes = 0;
         self.take(BufferType::HttpResponseBody, size, step)
     }
 
@@ -97,7 +96,7 @@ impl Http {
         host::edit_headers(kind, step.edits)?;
         match step.step {
             // Headers have no bytes to replace.
-            Step::Replace(_) | Step::Hold(_) | Step::Resize(_) | Step::Ask(_) => Err(HostError::IMPOSSIBLE),
+            Step::Replace(_) | Step::Resize(_) | Step::Ask(_) => Err(HostError::IMPOSSIBLE),
             step => self.take(BufferType::HttpRequestBody, 0, step),
         }
     }
@@ -109,10 +108,6 @@ impl Http {
             Step::Continue => Ok(Action::Continue),
             Step::Wait => Ok(Action::Pause),
             Step::Replace(bytes) => host::replace_buffer(buffer, visible, &bytes).map(|()| Action::Continue),
-            Step::Hold(bytes) => {
-                self.answer_bytes = bytes.len();
-                host::replace_buffer(buffer, visible, &bytes).map(|()| Action::Pause)
-            }
             Step::Resize(bytes) => {
                 host::edit_headers(MapType::HttpRequestHeaders, &[HeaderEdit::Remove("content-length")])?;
                 host::replace_buffer(buffer, visible, &bytes).map(|()| Action::Continue)
@@ -178,7 +173,7 @@ impl Http {
             error!("host call failed: {failure:?}");
             if self.broken.replace(side).is_none() {
                 let body = reply::error(None, INTERNAL_ERROR, "Internal policy error");
-                let failed = Reply { status: 500, headers: &[], body, details: "mcp_policy_error" };
+                let failed = Reply { status: 500, headers: Vec::new(), body, details: "mcp_policy_error" };
                 // Where no answer of ours is possible any more, none of the server's passes either.
                 if host::reply(&failed).is_err() {
                     self.broken = Some(Side::Answer);
@@ -293,7 +288,6 @@ impl HttpContext for Http {
         let reading = self.exchange.as_ref().map_or(Reading::Nothing, Exchange::answer_reading);
         let result = match reading {
             Reading::Whole => self.answer_whole(),
-            Reading::Chunks if self.answer_bytes > 0 => self.answer_chunk(self.answer_bytes, true),
             Reading::Chunks | Reading::Beginning | Reading::Nothing => Ok(Action::Continue),
         };
         self.act(Side::Answer, result)

@@ -4,7 +4,7 @@
 //! is enough that it *may*. `not` swaps the sides.
 
 use super::facts::{Claim, Facts, Unclear};
-use super::number::Decimal;
+use super::number::{self, Decimal};
 use super::path::{Misspelt, Path, find};
 use crate::wire::tree::Tree;
 use crate::wire::value::Value;
@@ -178,19 +178,30 @@ impl Predicate {
             return None;
         }
         match self {
-            Self::Equals(operand) => Some(subject.equals(operand)),
-            Self::In(operands) => Some(operands.iter().any(|operand| subject.equals(operand))),
+            Self::Equals(operand) => certain(|same| Some(subject.equals(operand, same))),
+            Self::In(operands) => certain(|same| Some(operands.iter().any(|operand| subject.equals(operand, same)))),
             Self::Ordered(bound, orderings) => {
-                let ordering = Decimal::parse(&subject.number()?)?.cmp(&Decimal::parse(bound)?);
-                Some(orderings.contains(&ordering))
+                let number = subject.number()?;
+                let exact = orderings.contains(&Decimal::parse(&number)?.cmp(&Decimal::parse(bound)?));
+                let rounded = orderings.contains(&number::rounded(&number, bound)?);
+                (exact == rounded).then_some(exact)
             }
-            Self::Contains(operand) => subject.contains(operand),
+            Self::Contains(operand) => certain(|same| subject.contains(operand, same)),
             Self::Matches(regex) => Some(regex.is_match(&subject.string()?)),
             Self::StartsWith(prefix) => Some(subject.string()?.starts_with(prefix)),
             Self::EndsWith(suffix) => Some(subject.string()?.ends_with(suffix)),
             Self::Exists(wanted) => Some(*wanted),
         }
     }
+}
+
+/// Whether two texts are numbers that are equal.
+type Same = fn(&str, &str) -> bool;
+
+/// What is true of numbers both as they are written and as a server may read them; `None` when that differs.
+fn certain(truth: impl Fn(Same) -> Option<bool>) -> Option<bool> {
+    let exact = truth(same_number)?;
+    (truth(same_when_rounded)? == exact).then_some(exact)
 }
 
 impl Subject<'_, '_> {
@@ -211,22 +222,24 @@ impl Subject<'_, '_> {
         }
     }
 
-    fn equals(&self, operand: &Value) -> bool {
+    fn equals(&self, operand: &Value, same: Same) -> bool {
         match self {
-            Self::Tree(tree) => tree_equals(tree, operand),
+            Self::Tree(tree) => tree_equals(tree, operand, same),
             Self::Text(text) => text_equals(text, operand),
             Self::Claim(claim) => {
                 claim.text.as_ref().is_some_and(|text| text_equals(text, operand))
-                    || claim.number.as_ref().is_some_and(|digits| number_equals(digits, operand))
+                    || claim.number.as_ref().is_some_and(|digits| number_equals(digits, operand, same))
                     || claim.boolean.is_some_and(|truth| bool_equals(truth, operand))
             }
             Self::Unclear => false,
         }
     }
 
-    fn contains(&self, operand: &Value) -> Option<bool> {
+    fn contains(&self, operand: &Value, same: Same) -> Option<bool> {
         match self {
-            Self::Tree(Tree::Array(elements)) => Some(elements.iter().any(|element| tree_equals(element, operand))),
+            Self::Tree(Tree::Array(elements)) => {
+                Some(elements.iter().any(|element| tree_equals(element, operand, same)))
+            }
             Self::Claim(Claim { list: Some(list), .. }) => {
                 Some(list.iter().any(|element| text_equals(element, operand)))
             }
@@ -239,22 +252,24 @@ impl Subject<'_, '_> {
     }
 }
 
-fn tree_equals(tree: &Tree<'_>, operand: &Value) -> bool {
+fn tree_equals(tree: &Tree<'_>, operand: &Value, same: Same) -> bool {
     match (tree, operand) {
         (Tree::Array(elements), Value::Array(operands)) => {
             elements.len() == operands.len()
-                && elements.iter().zip(operands).all(|(element, operand)| tree_equals(element, operand))
+                && elements.iter().zip(operands).all(|(element, operand)| tree_equals(element, operand, same))
         }
         (Tree::Object(members), Value::Object(operands)) => {
             let member = |name: &str| members.iter().find(|(member, _)| member == name).map(|(_, value)| value);
             members.len() == operands.len()
-                && operands.iter().all(|(name, operand)| member(name).is_some_and(|value| tree_equals(value, operand)))
+                && operands
+                    .iter()
+                    .all(|(name, operand)| member(name).is_some_and(|value| tree_equals(value, operand, same)))
         }
         (Tree::Leaf(raw), _) => {
             if let Some(text) = tree.string() {
                 text_equals(&text, operand)
             } else if let Some(digits) = tree.number() {
-                number_equals(digits, operand)
+                number_equals(digits, operand, same)
             } else {
                 match raw.as_str() {
                     "true" => bool_equals(true, operand),
@@ -279,9 +294,9 @@ fn text_equals(text: &str, operand: &Value) -> bool {
     }
 }
 
-fn number_equals(digits: &str, operand: &Value) -> bool {
+fn number_equals(digits: &str, operand: &Value, same: Same) -> bool {
     match operand {
-        Value::Number(other) | Value::String(other) => same_number(digits, other),
+        Value::Number(other) | Value::String(other) => same(digits, other),
         _ => false,
     }
 }
@@ -296,4 +311,8 @@ fn bool_equals(truth: bool, operand: &Value) -> bool {
 
 fn same_number(a: &str, b: &str) -> bool {
     Decimal::parse(a).is_some_and(|number| Some(number) == Decimal::parse(b))
+}
+
+fn same_when_rounded(a: &str, b: &str) -> bool {
+    number::rounded(a, b) == Some(Ordering::Equal)
 }

@@ -1,17 +1,20 @@
-//! One counter: a key for ever, whose window stands in its value, because the host's shared data has
-//! neither deletion nor expiry. Counting is compare-and-swap with a bounded number of tries.
+//! One counter: a slot of a bucket in the store, whose window stands in its value. Counting is compare-and-swap with a
+//! bounded number of tries.
 
-use super::store::{PutError, Store};
+use super::slots::{Bucket, Place};
+use super::store::{PutError, Store, Version};
 use super::window::Window;
 
 /// Tries to count before the call is refused. Each failed try means that another worker succeeded, so with
 /// W workers more than a few times W is never needed.
 const MAX_TRIES: usize = 64;
+/// How long a session is remembered after its last counted call, in seconds: nobody says when one ends.
+pub(super) const SESSION_SECONDS: u64 = 86_400;
 
 /// What was added to a counter, and in which window.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Charge {
-    pub(super) key: Vec<u8>,
+    pub(super) place: Place,
     window_start: u64,
     /// In millionths.
     pub(super) amount: u64,
@@ -33,40 +36,25 @@ pub(super) struct Request {
 /// Why nothing was added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NotCounted {
-    /// There is no room for it.
-    Full,
+    /// There is no room for it below the maximum: so much counts now, in millionths, and in so many seconds there is room.
+    Full(u64, Option<u64>),
+    /// There is no place for another count in its bucket.
+    NoPlace,
     /// The store failed, holds what is not ours, or was too contended: the count is not certain.
     Uncertain,
 }
 
 /// What a counter's value says. Amounts in millionths.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Count {
+pub(super) struct Count {
     /// Seconds since the epoch.
-    window_start: u64,
-    used: u64,
+    pub(super) window_start: u64,
+    pub(super) used: u64,
     /// In the window right before.
-    previous: u64,
+    pub(super) previous: u64,
 }
 
 impl Count {
-    /// Format 1: one byte 1, then the three numbers as 64-bit little-endian integers.
-    fn encode(self) -> Vec<u8> {
-        let numbers = [self.window_start, self.used, self.previous];
-        std::iter::once(1).chain(numbers.into_iter().flat_map(u64::to_le_bytes)).collect()
-    }
-
-    fn decode(value: &[u8]) -> Option<Self> {
-        let mut rest = value.strip_prefix(&[1])?;
-        let mut next = || {
-            let (number, after) = rest.split_first_chunk()?;
-            rest = after;
-            Some(u64::from_le_bytes(*number))
-        };
-        let count = Self { window_start: next()?, used: next()?, previous: next()? };
-        rest.is_empty().then_some(count)
-    }
-
     /// The count as it stands in the window that begins at `start`.
     fn in_window(stored: Option<Self>, start: u64, window: Window) -> Self {
         match stored {
@@ -90,33 +78,76 @@ impl Count {
         let share = (u128::from(self.previous) * u128::from(left)).div_ceil(u128::from(length));
         self.used.saturating_add(u64::try_from(share).unwrap_or(u64::MAX))
     }
+
+    /// Seconds until the amount has room, if nothing else is added meanwhile; `None` when it never has.
+    fn room_in(&self, request: &Request) -> Option<u64> {
+        let (start, end) = request.window.around(self.window_start);
+        let free = request.max.checked_sub(request.amount)?;
+        if request.window == Window::Session {
+            return None;
+        }
+        let to_end = end.saturating_sub(request.now);
+        if !request.is_rolling {
+            return Some(to_end);
+        }
+        // A window that counts by its share has room for `free` when at most so many of its seconds are inside.
+        let length = end.saturating_sub(start);
+        let inside = |amount: u64, free: u64| {
+            let seconds = u128::from(free) * u128::from(length) / u128::from(amount.max(1));
+            u64::try_from(seconds).unwrap_or(u64::MAX).min(length)
+        };
+        Some(match free.checked_sub(self.used) {
+            Some(free) => to_end.saturating_sub(inside(self.previous, free)),
+            None => to_end.saturating_add(length.saturating_sub(inside(self.used, free))),
+        })
+    }
+
+    /// The second from which on it does not matter.
+    fn expires(&self, request: &Request) -> u64 {
+        let (start, end) = request.window.around(self.window_start);
+        match request.window {
+            Window::Session => request.now.saturating_add(SESSION_SECONDS),
+            // It still counts in the next window.
+            _ if request.is_rolling => end.saturating_add(end.saturating_sub(start)),
+            _ => end,
+        }
+    }
 }
 
-/// Adds an amount to the counter `key`, if there is room for it.
-pub(super) fn charge(key: &[u8], request: &Request, store: &mut dyn Store) -> Result<Charge, NotCounted> {
+/// Adds an amount to the counter at `place`, if there is room for it.
+pub(super) fn charge(place: &Place, request: &Request, store: &mut dyn Store) -> Result<Charge, NotCounted> {
     let (start, _) = request.window.around(request.now);
     for _ in 0..MAX_TRIES {
-        let stored = store.get(key).map_err(|_| NotCounted::Uncertain)?;
-        let (stored, version) = match stored {
-            None => (None, None),
-            Some((value, version)) => (Some(Count::decode(&value).ok_or(NotCounted::Uncertain)?), Some(version)),
-        };
-        let count = Count::in_window(stored, start, request.window);
+        let (mut bucket, version) = read(place, store).map_err(|Unread| NotCounted::Uncertain)?;
+        let count = Count::in_window(bucket.count(place), start, request.window);
         if count.total(request).saturating_add(request.amount) > request.max {
-            return Err(NotCounted::Full);
+            return Err(NotCounted::Full(count.total(request), count.room_in(request)));
         }
-        let charge = Charge { key: key.to_vec(), window_start: count.window_start, amount: request.amount };
+        let charge = Charge { place: place.clone(), window_start: count.window_start, amount: request.amount };
         if request.amount == 0 {
             return Ok(charge);
         }
         let more = Count { used: count.used.saturating_add(request.amount), ..count };
-        match store.put(key, &more.encode(), version) {
+        if !bucket.keep(place, more, more.expires(request), request.now) {
+            return Err(NotCounted::NoPlace);
+        }
+        match store.put(&place.key, &bucket.encode(), version) {
             Ok(()) => return Ok(charge),
             Err(PutError::Conflict) => {}
             Err(PutError::Unavailable) => return Err(NotCounted::Uncertain),
         }
     }
     Err(NotCounted::Uncertain)
+}
+
+/// The store failed, or holds what is not ours.
+struct Unread;
+
+fn read(place: &Place, store: &mut dyn Store) -> Result<(Bucket, Option<Version>), Unread> {
+    match store.get(&place.key).map_err(|_| Unread)? {
+        None => Ok((Bucket::default(), None)),
+        Some((value, version)) => Ok((Bucket::decode(&value).ok_or(Unread)?, Some(version))),
+    }
 }
 
 impl Charge {
@@ -127,12 +158,12 @@ impl Charge {
             if self.amount == 0 {
                 return;
             }
-            let Ok(Some((value, version))) = store.get(&self.key) else { return };
-            let Some(count) = Count::decode(&value).filter(|count| count.window_start == self.window_start) else {
+            let Ok((mut bucket, version)) = read(&self.place, store) else { return };
+            if bucket.count(&self.place).is_none_or(|count| count.window_start != self.window_start) {
                 return;
-            };
-            let less = Count { used: count.used.saturating_sub(self.amount), ..count };
-            if store.put(&self.key, &less.encode(), Some(version)) != Err(PutError::Conflict) {
+            }
+            bucket.change(&self.place, |count| count.used = count.used.saturating_sub(self.amount));
+            if store.put(&self.place.key, &bucket.encode(), version) != Err(PutError::Conflict) {
                 return;
             }
         }
@@ -143,18 +174,25 @@ impl Charge {
 pub(super) mod testing {
     use super::*;
 
-    /// What a worker that knows our format would write: one call more than `value` says.
+    /// What another worker would write that counts the same: one call more than `value` says.
     pub(in super::super) fn one_more(value: Option<&[u8]>, like: &[u8]) -> Vec<u8> {
-        let like = Count::decode(like).unwrap();
-        let count = value.map_or(Count { used: 0, ..like }, |value| Count::decode(value).unwrap());
-        Count { used: count.used + 1_000_000, ..count }.encode()
+        let mut bucket = Bucket::decode(value.unwrap_or(like)).unwrap();
+        bucket.change_all(|count| {
+            count.used = if value.is_some() { count.used } else { 0 } + 1_000_000;
+        });
+        bucket.encode()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::slots::Part;
     use super::super::store::MemoryStore;
     use super::*;
+
+    fn k() -> Place {
+        Place::of(Part::Owned, b"k")
+    }
 
     const MINUTE: Request = Request { now: 0, window: Window::Minute, is_rolling: false, amount: 1, max: 10 };
 
@@ -162,34 +200,34 @@ mod tests {
     fn a_rolling_window_counts_the_share_of_the_last_one() {
         let rolling = |now, amount| Request { now, is_rolling: true, amount, ..MINUTE };
         let mut store = MemoryStore::default();
-        charge(b"k", &rolling(59, 10), &mut store).unwrap();
+        charge(&k(), &rolling(59, 10), &mut store).unwrap();
         // At 60 all ten of the last minute still count, at 90 five, at 119 one, rounded up.
-        assert_eq!(charge(b"k", &rolling(60, 1), &mut store), Err(NotCounted::Full));
-        assert!(charge(b"k", &rolling(90, 5), &mut store).is_ok());
-        assert_eq!(charge(b"k", &rolling(90, 1), &mut store), Err(NotCounted::Full));
-        assert!(charge(b"k", &rolling(119, 4), &mut store).is_ok());
-        assert_eq!(charge(b"k", &rolling(119, 1), &mut store), Err(NotCounted::Full));
+        assert_eq!(charge(&k(), &rolling(60, 1), &mut store), Err(NotCounted::Full(10, Some(6))));
+        assert!(charge(&k(), &rolling(90, 5), &mut store).is_ok());
+        assert_eq!(charge(&k(), &rolling(90, 1), &mut store), Err(NotCounted::Full(10, Some(6))));
+        assert!(charge(&k(), &rolling(119, 4), &mut store).is_ok());
+        assert_eq!(charge(&k(), &rolling(119, 1), &mut store), Err(NotCounted::Full(10, Some(1))));
         // A window that was left out forgets what came before.
-        assert!(charge(b"k", &rolling(300, 10), &mut store).is_ok());
+        assert!(charge(&k(), &rolling(300, 10), &mut store).is_ok());
     }
 
     #[test]
     fn a_refund_touches_only_the_window_that_was_charged() {
         let at = |now, amount| Request { now, amount, ..MINUTE };
         let mut store = MemoryStore::default();
-        let early = charge(b"k", &at(59, 10), &mut store).unwrap();
+        let early = charge(&k(), &at(59, 10), &mut store).unwrap();
         early.refund(&mut store);
-        let early = charge(b"k", &at(59, 10), &mut store).unwrap();
-        charge(b"k", &at(60, 10), &mut store).unwrap();
+        let early = charge(&k(), &at(59, 10), &mut store).unwrap();
+        charge(&k(), &at(60, 10), &mut store).unwrap();
         early.refund(&mut store);
-        assert_eq!(charge(b"k", &at(60, 1), &mut store), Err(NotCounted::Full));
+        assert_eq!(charge(&k(), &at(60, 1), &mut store), Err(NotCounted::Full(10, Some(60))));
     }
 
     #[test]
     fn amounts_near_the_end_of_all_numbers_do_not_wrap() {
         let request = |amount, max| Request { amount, max, ..MINUTE };
         let mut store = MemoryStore::default();
-        charge(b"k", &request(u64::MAX - 1, u64::MAX), &mut store).unwrap();
-        assert_eq!(charge(b"k", &request(5, u64::MAX - 1), &mut store), Err(NotCounted::Full));
+        charge(&k(), &request(u64::MAX - 1, u64::MAX), &mut store).unwrap();
+        assert_eq!(charge(&k(), &request(5, u64::MAX - 1), &mut store), Err(NotCounted::Full(u64::MAX - 1, Some(60))));
     }
 }

@@ -174,7 +174,10 @@ impl Policy {
                 let noted = noted.map(|limit| Finding::new(&limit.rule, limit.words(query)));
                 Decision::passed(reservation, notes.shadow.or(noted))
             }
-            Err(Refusal::Spent(limit, words)) => self.refuse(Finding::new(&limit.rule, words), notes),
+            Err(Refusal::Spent(limit, words, budget)) => {
+                let decision = self.refuse(Finding::new(&limit.rule, words), notes);
+                Decision { budget: (!decision.outcome.goes_on()).then(|| Box::new(budget)), ..decision }
+            }
             Err(Refusal::NoAmount(limit, path)) => {
                 self.refuse(Finding::new(&limit.rule, format!("Missing or invalid amount at \"{path}\"")), notes)
             }

@@ -1,5 +1,6 @@
 //! The answer: what came of a call, the rule that decided, and the words for the caller.
 
+use super::budget::Budget;
 use super::limit::Reservation;
 use std::borrow::Cow;
 
@@ -74,6 +75,8 @@ pub struct Decision<'p> {
     pub message: Cow<'p, str>,
     /// What an allowed call spent.
     pub reservation: Reservation,
+    /// What is left of the limit that refused.
+    pub budget: Option<Box<Budget>>,
     /// The rule in shadow mode that would have refused a call that another rule did refuse.
     pub shadow_rule: Option<&'p str>,
 }
@@ -135,7 +138,7 @@ impl<'p> Decision<'p> {
     pub(super) fn passed(reservation: Reservation, shadow: Option<Finding<'p>>) -> Self {
         let outcome = if shadow.is_some() { Outcome::ShadowDenied } else { Outcome::Allowed };
         let Finding { rule, message } = shadow.unwrap_or(Finding::new("", ""));
-        Self { outcome, rule, message, reservation, shadow_rule: None }
+        Self { outcome, rule, message, reservation, budget: None, shadow_rule: None }
     }
 
     /// A person must approve it first.
@@ -146,6 +149,6 @@ impl<'p> Decision<'p> {
     pub(super) fn denied(finding: Finding<'p>, shadow: Option<Finding<'p>>) -> Self {
         let Finding { rule, message } = finding;
         let shadow_rule = shadow.map(|finding| finding.rule);
-        Self { outcome: Outcome::Denied, rule, message, reservation: Reservation::default(), shadow_rule }
+        Self { outcome: Outcome::Denied, rule, message, reservation: Reservation::default(), budget: None, shadow_rule }
     }
 }

@@ -1,5 +1,6 @@
 //! Limits: reserve what a call adds in every window that it falls into, or in none.
 
+use super::budget::Budget;
 use super::counter::{self, Charge, NotCounted};
 use super::document::{self, Amount, Scope};
 use super::lease::Spent;
@@ -8,6 +9,7 @@ use super::path::find;
 use super::problem::{Pointer, Problems};
 use super::query::Query;
 use super::service::{self, CounterFamily, Deferred, Kept, Question};
+use super::slots::{Part, Place};
 use super::store::Store;
 use super::trace::{Trace, Verdict};
 use super::window::Window;
@@ -22,6 +24,8 @@ const MAX_KEY_PART_BYTES: usize = 128;
 #[derive(Debug)]
 pub(super) struct Limit {
     pub(super) rule: String,
+    /// The last part of its rule.
+    name: String,
     message: String,
     /// For calls that continue one: what is said, and their own maximum in millionths.
     continuations: Option<(String, u64)>,
@@ -55,11 +59,20 @@ struct Remote {
     spent: Vec<Spent>,
 }
 
+/// What this proxy counts of a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Here {
+    place: Place,
+    /// Where it is counted when that has no room for one more count.
+    shared: Option<Place>,
+    pub(super) request: counter::Request,
+}
+
 /// Why nothing was reserved.
 #[derive(Debug)]
 pub(super) enum Refusal<'p> {
     /// This limit has no room left; its words.
-    Spent(&'p Limit, &'p str),
+    Spent(&'p Limit, &'p str, Budget),
     /// The argument that says how much is missing or no amount; its path.
     NoAmount(&'p Limit, &'p str),
     /// The argument is there only in another case.
@@ -85,7 +98,8 @@ impl Limit {
         });
         Self {
             continuations,
-            rule: limit.list.within(policy_at).child(name).as_str().to_owned(),
+            rule: limit.list.within(policy_at).child(&name).as_str().to_owned(),
+            name,
             message: limit.on_deny.unwrap_or(default),
             is_shadow: limit.is_shadow,
             window,
@@ -120,51 +134,74 @@ impl Limit {
         self.continuations.as_ref().filter(|_| query.continues).map_or(&self.message, |(message, _)| message)
     }
 
+    /// The most that it admits of calls like this, in millionths.
+    fn max(&self, query: &Query<'_>) -> u64 {
+        self.continuations.as_ref().filter(|_| query.continues).map_or(self.max, |(_, max)| *max)
+    }
+
+    fn budget(&self, query: &Query<'_>, total: u64, resets_in: Option<u64>) -> Budget {
+        let now = query.now.millis() / 1000;
+        Budget::new(&self.name, self.window, now, self.max(query), total, resets_in)
+    }
+
     /// Whether reserving it reads the call's arguments.
     pub(super) fn reads_arguments(&self) -> bool {
         matches!(self.amount, Amount::Argument { .. })
     }
 
-    fn key(&self, query: &Query<'_>) -> Vec<u8> {
-        let mut key = self.key_prefix.clone();
+    /// Where its count of this call lies, and the one that takes over where that has no place: it is shared by all that
+    /// found none within the same grant.
+    fn places(&self, query: &Query<'_>) -> (Place, Option<Place>) {
+        let mut name = self.key_prefix.clone();
         let principal = query.principal;
+        if query.continues && self.continuations.is_some() {
+            // No part begins with a letter.
+            name.push(b'c');
+        }
+        if self.scope.iter().any(|scope| matches!(scope, Scope::Grant | Scope::Session)) {
+            push_part(&mut name, &principal.grant);
+        }
+        let owner = name.len();
         for scope in &self.scope {
             match scope {
-                Scope::Grant => push_part(&mut key, &principal.grant),
+                Scope::Grant => {}
                 Scope::Tool => {
                     let Some(target) = query.target else { continue };
-                    // A prompt may have a tool's name; no part begins with a letter.
-                    match target.feature {
-                        Feature::Tool => {}
-                        Feature::Prompt => key.push(b'p'),
-                        Feature::Resource => key.push(b'r'),
-                    }
-                    push_part(&mut key, target.name);
+                    // A prompt may have a tool's name.
+                    name.push(match target.feature {
+                        Feature::Tool => b't',
+                        Feature::Prompt => b'p',
+                        Feature::Resource => b'r',
+                    });
+                    push_part(&mut name, target.name);
                 }
                 // A session is the client's word, so it only ever divides its own grant's count.
                 Scope::Session => {
-                    push_part(&mut key, &principal.grant);
                     if let Some(session) = &principal.session {
-                        push_part(&mut key, session);
+                        push_part(&mut name, session);
                     }
                 }
             }
         }
-        if self.continuations.is_some() && query.continues {
-            // No part begins with a letter.
-            key.push(b'c');
+        if name.len() == owner {
+            return (Place::of(Part::Owned, &name), None);
         }
-        key
+        let owner = name.get(..owner).unwrap_or_default();
+        let shared = [owner, b"s"].concat();
+        (Place::of(Part::Divided(owner), &name), Some(Place::of(Part::Owned, &shared)))
     }
 
-    fn request(&self, amount: u64, query: &Query<'_>) -> counter::Request {
-        counter::Request {
+    /// What this proxy counts of a call, and where.
+    fn here(&self, amount: u64, query: &Query<'_>) -> Here {
+        let (place, shared) = self.places(query);
+        let request = counter::Request {
             now: query.now.millis() / 1000,
             window: self.window,
             is_rolling: self.is_rolling,
             amount,
-            max: self.continuations.as_ref().filter(|_| query.continues).map_or(self.max, |(_, max)| *max),
-        }
+            max: self.max(query),
+        };
+        Here { place, shared, request }
     }
 
     /// What the call adds, in millionths; `None` when the limit does not apply to it.
@@ -247,24 +284,34 @@ impl Reservation {
         store: &mut dyn Store,
     ) -> Result<(), Refusal<'p>> {
         let Some(amount) = limit.amount_of(arguments)? else { return Ok(()) };
-        match self.charge(&limit.key(query), limit.request(amount, query), store) {
-            Ok(()) => Ok(()),
-            Err(NotCounted::Full) => Err(Refusal::Spent(limit, limit.words(query))),
-            Err(NotCounted::Uncertain) => Err(Refusal::Uncertain),
-        }
+        self.charge(&limit.here(amount, query), store).map_err(|refused| match refused {
+            NotCounted::Full(total, room_in) => {
+                Refusal::Spent(limit, limit.words(query), limit.budget(query, total, room_in))
+            }
+            NotCounted::NoPlace | NotCounted::Uncertain => Refusal::Uncertain,
+        })
     }
 
-    /// Counts what is not charged to `key` yet of what is asked.
-    pub(super) fn charge(
-        &mut self,
-        key: &[u8],
+    /// Counts what is not charged yet of what is asked; where that has no place of its own, with all that has none.
+    pub(super) fn charge(&mut self, here: &Here, store: &mut dyn Store) -> Result<(), NotCounted> {
+        let charge = match (self.charge_at(&here.place, here.request, store), &here.shared) {
+            (Err(NotCounted::NoPlace), Some(shared)) => self.charge_at(shared, here.request, store),
+            (charged, _) => charged,
+        };
+        self.charges.push(charge?);
+        Ok(())
+    }
+
+    fn charge_at(
+        &self,
+        place: &Place,
         mut request: counter::Request,
         store: &mut dyn Store,
-    ) -> Result<(), NotCounted> {
-        let charged: u64 = self.charges.iter().filter(|charge| charge.key == key).map(|charge| charge.amount).sum();
+    ) -> Result<Charge, NotCounted> {
+        let same = self.charges.iter().filter(|charge| charge.place == *place);
+        let charged: u64 = same.map(|charge| charge.amount).sum();
         request.amount = request.amount.saturating_sub(charged);
-        self.charges.push(counter::charge(key, &request, store)?);
-        Ok(())
+        counter::charge(place, &request, store)
     }
 
     /// Writes down what a service is to count.
@@ -272,7 +319,7 @@ impl Reservation {
         // A gate that asks a service has no limit that the service cannot keep, and no amount from an argument.
         let (Ok(kept), Amount::Fixed(amount)) = (&limit.kept.1, &limit.amount) else { return Err(Refusal::Uncertain) };
         let (rule, message) = (limit.rule.clone(), limit.words(query).to_owned());
-        let here = (limit.key(query), limit.request(*amount, query));
+        let here = limit.here(*amount, query);
         self.remote.get_or_insert_default().question.add(
             kept,
             Deferred { rule, message, is_shadow, here },

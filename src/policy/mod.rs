@@ -3,6 +3,7 @@
 //! Knows no bytes of the wire, no host and no clock: time is an argument, counters are a [`Store`].
 //! What a policy means is settled in `docs/policy.md`; step numbers in comments are its decision order.
 
+mod budget;
 pub(crate) mod case;
 mod compile;
 mod condition;
@@ -26,6 +27,7 @@ mod query;
 mod rules;
 mod schedule;
 mod service;
+mod slots;
 mod stated;
 mod store;
 pub(crate) mod survey;
@@ -33,6 +35,7 @@ mod trace;
 mod upstream;
 mod window;
 
+pub use budget::{Budget, amount};
 pub use compile::Policy;
 pub use decision::{Decision, Listed, Outcome, rule};
 pub use facts::{Claim, Facts, NoFacts, Unclear};

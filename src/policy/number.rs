@@ -1,4 +1,5 @@
-//! Numbers compared by their exact decimal value: JSON's digits, never a float.
+//! Numbers compared by their exact decimal value: JSON's digits. What a float makes of them is asked for besides,
+//! because servers in JavaScript, and others for fractions, read no more than that.
 
 use std::cmp::Ordering;
 
@@ -43,6 +44,23 @@ impl<'a> Decimal<'a> {
         self.digits().next().is_none()
     }
 
+    /// The nearest 64-bit float.
+    fn float(&self) -> f64 {
+        /// More digits than can tell two floats apart; of the rest it counts only whether there is any.
+        const KEPT: usize = 800;
+        if self.is_zero() {
+            return 0.0;
+        }
+        let mut text = String::from(if self.is_negative { "-0." } else { "0." });
+        text.extend(self.digits().take(KEPT).map(char::from));
+        if self.digits().skip(KEPT).any(|digit| digit != b'0') {
+            text.push('1');
+        }
+        // Beyond these powers lie zero and infinity.
+        let text = format!("{text}e{}", self.magnitude().clamp(-400, 400));
+        text.parse().unwrap_or(f64::NAN)
+    }
+
     /// The power of ten of the first significant digit, plus one.
     fn magnitude(&self) -> i64 {
         let length = |text: &str| i64::try_from(text.len()).unwrap_or(i64::MAX);
@@ -77,6 +95,35 @@ impl Decimal<'_> {
         Some(u64::try_from(total + u128::from(round_up && has_more)).unwrap_or(u64::MAX))
     }
 }
+
+/// How `a` compares with a policy's `bound` where it is rounded to a 64-bit float (IEEE 754), as most JSON parsers read
+/// it; `None` when one is no JSON number. A bound that no float holds is for servers that keep every digit.
+pub(super) fn rounded(a: &str, bound: &str) -> Option<Ordering> {
+    let (number, other) = (Decimal::parse(a)?, Decimal::parse(bound)?);
+    let is_short = |number: &Decimal<'_>| number.digits().count() <= FLOAT_DIGITS;
+    // Two numbers of so few digits stay as far apart as they are.
+    let are_plain = a.len().max(bound.len()) <= FLOAT_DIGITS && number.exponent == 0 && other.exponent == 0;
+    let is_kept = is_short(&other) || bound.parse().is_ok_and(|integer: i64| integer.unsigned_abs() <= FLOAT_INTEGER);
+    let float = other.float();
+    if are_plain || !is_kept || float.is_infinite() {
+        return Some(number.cmp(&other));
+    }
+    let read = number.float();
+    if are_near(read, float) { Some(Ordering::Equal) } else { read.partial_cmp(&float) }
+}
+
+/// Whether a parser that rounds more than once may read one for the other; `serde_json` does, unless told not to.
+fn are_near(a: f64, b: f64) -> bool {
+    /// Floats between the nearest and what such a parser finds, with room to spare; numbers of at most
+    /// [`FLOAT_DIGITS`] digits are further apart.
+    const STEPS: u64 = 4;
+    a == b || a.is_sign_negative() == b.is_sign_negative() && a.to_bits().abs_diff(b.to_bits()) <= STEPS
+}
+
+/// Decimal digits that every 64-bit float keeps.
+const FLOAT_DIGITS: usize = 15;
+/// Up to here a float keeps every integer.
+const FLOAT_INTEGER: u64 = 1 << 53;
 
 /// Saturates: no text is long enough to tell two numbers apart by a larger one.
 fn read_exponent(text: &str) -> Option<i64> {
@@ -171,6 +218,33 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn floats_lose_what_is_beyond_their_digits() {
+        for (a, bound, exact, by_floats) in [
+            ("1", "2", Ordering::Less, Ordering::Less),
+            ("1e-1", "0.1", Ordering::Equal, Ordering::Equal),
+            ("99999.999999999", "100000", Ordering::Less, Ordering::Less),
+            ("99.99999999999999999999", "100", Ordering::Less, Ordering::Equal),
+            ("100.00000000000000000001", "1e2", Ordering::Greater, Ordering::Equal),
+            ("9007199254740993", "9007199254740992", Ordering::Greater, Ordering::Equal),
+            ("-9007199254740993", "-9007199254740992", Ordering::Less, Ordering::Equal),
+            ("99.99999999999999", "100", Ordering::Less, Ordering::Equal),
+            ("99.9999999999999", "100", Ordering::Less, Ordering::Less),
+            ("0.30000000000000004", "0.3", Ordering::Greater, Ordering::Equal),
+            ("1e400", "1e300", Ordering::Greater, Ordering::Greater),
+            ("-1e-400", "0", Ordering::Less, Ordering::Equal),
+            // No float is 2^53 + 1.
+            ("9007199254740992", "9007199254740993", Ordering::Less, Ordering::Less),
+            ("9007199254740993", "9007199254740993", Ordering::Equal, Ordering::Equal),
+            ("1e401", "1e400", Ordering::Greater, Ordering::Greater),
+        ] {
+            assert_eq!(Decimal::parse(a).unwrap().cmp(&Decimal::parse(bound).unwrap()), exact, "{a} and {bound}");
+            assert_eq!(rounded(a, bound), Some(by_floats), "{a} and {bound}");
+        }
+        assert_eq!(rounded("NaN", "1"), None);
+        assert_eq!(rounded("1", "inf"), None);
     }
 
     #[test]

@@ -4,8 +4,8 @@
 //! multiples of their length, adds what it is asked to whether there is room for it or not, and takes nothing back;
 //! what cannot be kept like that is refused when the policy is loaded.
 
-use super::counter;
 use super::document::{self, Amount, Scope};
+use super::limit::Here;
 use super::limit::{Limit, Reservation};
 use super::number::MICROS;
 use super::problem::Problems;
@@ -179,7 +179,7 @@ pub(super) struct Deferred {
     pub(super) message: String,
     pub(super) is_shadow: bool,
     /// How it is counted without the service.
-    pub(super) here: (Vec<u8>, counter::Request),
+    pub(super) here: Here,
 }
 
 /// What a service says of one [`Counter`].
@@ -282,10 +282,10 @@ impl Question {
     pub fn count_here(&self, store: &mut dyn Store) -> (Settled, Reservation) {
         let mut reservation = Reservation::default();
         let settled = self.judge(|place, _, deferred| {
-            let (key, request) = &deferred.here;
             let hits = self.counters.get(place).map_or(0, |counter| counter.hits);
-            let request = counter::Request { amount: hits.saturating_mul(MICROS), ..*request };
-            reservation.charge(key, request, store).map_err(|_| None)
+            let mut here = deferred.here.clone();
+            here.request.amount = hits.saturating_mul(MICROS);
+            reservation.charge(&here, store).map_err(|_| None)
         });
         if settled.refused.is_some() {
             std::mem::take(&mut reservation).refund(store);

@@ -20,6 +20,8 @@ pub const HEADER_MISMATCH: i32 = -32020;
 /// Ours: policy refuses what was asked. JSON-RPC and MCP leave codes outside -32768 to -32000 to
 /// applications; no official client does anything on this one but tell its caller.
 pub const POLICY_DENIED: i32 = 403;
+/// Ours: a limit has no room left.
+pub const LIMIT_REACHED: i32 = 429;
 
 const ENVELOPE: [&str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];
 

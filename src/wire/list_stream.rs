@@ -27,6 +27,7 @@ pub struct ListStream {
     pending: Vec<u8>,
     /// How much must be pending before reading on is worth it.
     wanted: usize,
+    brackets: Brackets,
     has_kept: bool,
     /// An element has been read.
     has_any: bool,
@@ -38,6 +39,8 @@ enum Part {
     Elements,
     /// After the list's bracket.
     Tail,
+    /// After the message: blanks alone may come.
+    Blanks,
     /// Nothing more passes.
     Broken,
 }
@@ -49,6 +52,49 @@ pub struct Flow {
     pub out: Vec<u8>,
     /// Why nothing more passes, once.
     pub broken: Option<&'static str>,
+}
+
+/// Counts brackets outside of strings, to tell without reading where the list and the message end, if they are JSON:
+/// nothing may come after that it could be read with.
+#[derive(Debug)]
+struct Brackets {
+    open: usize,
+    is_string: bool,
+    is_escaped: bool,
+}
+
+/// What ends in the bytes that came.
+#[derive(Default)]
+struct Ends {
+    list: bool,
+    /// The place right after the message.
+    message: Option<usize>,
+}
+
+impl Brackets {
+    /// Within the message, its result, and the list.
+    const IN_LIST: Self = Self { open: 3, is_string: false, is_escaped: false };
+
+    fn ends(&mut self, bytes: &[u8]) -> Ends {
+        let mut ends = Ends::default();
+        for (at, byte) in bytes.iter().enumerate() {
+            let is_escaped = std::mem::take(&mut self.is_escaped);
+            match byte {
+                b'\\' if self.is_string => self.is_escaped = !is_escaped,
+                b'"' if !is_escaped => self.is_string = !self.is_string,
+                b'[' | b'{' if !self.is_string => self.open += 1,
+                b']' | b'}' if !self.is_string => {
+                    self.open = self.open.saturating_sub(1);
+                    ends.list |= self.open < Self::IN_LIST.open;
+                    if self.open == 0 {
+                        ends.message.get_or_insert(at + 1);
+                    }
+                }
+                _ => {}
+            }
+        }
+        ends
+    }
 }
 
 /// Why the search for a list ended.
@@ -89,6 +135,7 @@ impl ListStream {
             passed,
             pending: Vec::new(),
             wanted: 0,
+            brackets: Brackets::IN_LIST,
             has_kept: false,
             has_any: false,
             part: Part::Elements,
@@ -100,23 +147,29 @@ impl ListStream {
     /// The next bytes have come.
     pub fn push(&mut self, bytes: &[u8], filter: &mut dyn Filter) -> Flow {
         let mut flow = Flow::default();
-        if self.part == Part::Broken {
-            return flow;
+        let mut after = bytes;
+        if matches!(self.part, Part::Elements | Part::Tail) {
+            let ends = self.brackets.ends(bytes);
+            let (bytes, rest) = bytes.split_at_checked(ends.message.unwrap_or(bytes.len())).unwrap_or((bytes, &[]));
+            after = rest;
+            self.pending.extend_from_slice(bytes);
+            if self.part == Part::Elements && (ends.list || self.pending.len() >= self.wanted) {
+                self.elements(filter, &mut flow);
+            }
+            if ends.message.is_some() {
+                self.tail(filter, &mut flow);
+            }
         }
-        self.pending.extend_from_slice(bytes);
-        if self.part == Part::Elements && self.pending.len() >= self.wanted {
-            self.elements(filter, &mut flow);
-        }
-        if self.part != Part::Broken && self.pending.len() > MAX_ELEMENT_BYTES {
+        if self.part == Part::Blanks {
+            if after.trim_ascii().is_empty() {
+                flow.out.extend_from_slice(after);
+            } else {
+                self.breaks("it has text after the message", &mut flow);
+            }
+        } else if self.part != Part::Broken && self.pending.len() > MAX_ELEMENT_BYTES {
             self.breaks(TOO_LARGE, &mut flow);
         }
         flow
-    }
-
-    /// Whether only what stands after the list is still to come; that passes when it is whole.
-    #[must_use]
-    pub fn is_ending(&self) -> bool {
-        self.part == Part::Tail
     }
 
     /// The answer is whole.
@@ -125,23 +178,30 @@ impl ListStream {
         if self.part == Part::Elements {
             self.elements(filter, &mut flow);
         }
-        match self.part {
-            Part::Broken => {}
-            Part::Elements => self.breaks("it is not JSON", &mut flow),
-            Part::Tail => {
-                let skeleton = [self.head.as_slice(), b"]", &self.pending].concat();
-                match rewrite(&skeleton, filter) {
-                    Ok(filtered) if !filtered.is_refused => {
-                        let whole = filtered.replaced.unwrap_or(skeleton);
-                        flow.out.extend_from_slice(whole.get(self.passed..).unwrap_or_default());
-                        self.part = Part::Broken;
-                    }
-                    Ok(_) => self.breaks("it is a request that is not permitted by policy", &mut flow),
-                    Err(unreadable) => self.breaks(unreadable.reason, &mut flow),
-                }
-            }
+        if matches!(self.part, Part::Elements | Part::Tail) {
+            self.breaks("it is not JSON", &mut flow);
         }
         flow
+    }
+
+    /// Passes what stands after the list, all of which has come.
+    fn tail(&mut self, filter: &mut dyn Filter, flow: &mut Flow) {
+        match self.part {
+            Part::Tail => {}
+            Part::Elements => return self.breaks("it is not JSON", flow),
+            Part::Blanks | Part::Broken => return,
+        }
+        let skeleton = [self.head.as_slice(), b"]", &self.pending].concat();
+        match rewrite(&skeleton, filter) {
+            Ok(filtered) if !filtered.is_refused => {
+                let whole = filtered.replaced.unwrap_or(skeleton);
+                flow.out.extend_from_slice(whole.get(self.passed..).unwrap_or_default());
+                self.pending = Vec::new();
+                self.part = Part::Blanks;
+            }
+            Ok(_) => self.breaks("it is a request that is not permitted by policy", flow),
+            Err(unreadable) => self.breaks(unreadable.reason, flow),
+        }
     }
 
     fn breaks(&mut self, reason: &'static str, flow: &mut Flow) {

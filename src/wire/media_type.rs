@@ -1,5 +1,8 @@
 //! `content-type` values, as far as MCP over HTTP needs them (RFC 9110 §8.3).
 
+const JSON: &[u8] = b"application/json";
+const EVENT_STREAM: &[u8] = b"text/event-stream";
+
 /// What a body claims to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MediaType {
@@ -18,10 +21,7 @@ impl MediaType {
     /// anywhere is one: some clients look no closer.
     #[must_use]
     pub fn of_response(value: Option<&[u8]>) -> Self {
-        const EVENT_STREAM: &[u8] = b"text/event-stream";
-        if value
-            .is_some_and(|value| value.windows(EVENT_STREAM.len()).any(|part| part.eq_ignore_ascii_case(EVENT_STREAM)))
-        {
+        if value.is_some_and(|value| names(value, EVENT_STREAM)) {
             return Self::EventStream;
         }
         let Some(essence) = value.and_then(|value| value.split(|byte| *byte == b';').next()) else {
@@ -30,12 +30,24 @@ impl MediaType {
         let essence = essence.trim_ascii();
         if essence.is_empty() {
             Self::Absent
-        } else if essence.eq_ignore_ascii_case(b"application/json") {
+        } else if essence.eq_ignore_ascii_case(JSON) {
             Self::Json
         } else {
             Self::Other
         }
     }
+}
+
+/// Whether clients may differ in what a response with these lines is: they take the first or the last, or look for
+/// one of the types anywhere.
+#[must_use]
+pub fn is_ambiguous<'v>(mut lines: impl Iterator<Item = &'v [u8]> + Clone) -> bool {
+    let first = MediaType::of_response(lines.clone().next());
+    lines.any(|line| MediaType::of_response(Some(line)) != first || names(line, EVENT_STREAM) && names(line, JSON))
+}
+
+fn names(value: &[u8], media_type: &[u8]) -> bool {
+    value.windows(media_type.len()).any(|part| part.eq_ignore_ascii_case(media_type))
 }
 
 /// Whether a request's value is exactly `application/json`, any case, with no parameter but
@@ -49,7 +61,7 @@ pub fn is_json_request(value: &[u8]) -> bool {
             || part.eq_ignore_ascii_case(b"charset=utf-8")
             || part.eq_ignore_ascii_case(b"charset=\"utf-8\"")
     };
-    essence.eq_ignore_ascii_case(b"application/json") && parts.all(charset)
+    essence.eq_ignore_ascii_case(JSON) && parts.all(charset)
 }
 
 #[cfg(test)]
@@ -90,6 +102,22 @@ mod tests {
             (Some("text/html"), MediaType::Other),
         ] {
             assert_eq!(MediaType::of_response(value.map(str::as_bytes)), expected, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn a_response_of_two_types_is_ambiguous() {
+        for (lines, expected) in [
+            (&[][..], false),
+            (&["application/json"], false),
+            (&["application/json", "Application/JSON; charset=utf-8"], false),
+            (&["text/event-stream, text/event-stream"], false),
+            (&["text/event-stream", "application/json"], true),
+            (&["application/json", "text/event-stream"], true),
+            (&["text/event-stream, application/json"], true),
+            (&["text/html", "application/json"], true),
+        ] {
+            assert_eq!(is_ambiguous(lines.iter().map(|line| line.as_bytes())), expected, "{lines:?}");
         }
     }
 }

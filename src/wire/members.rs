@@ -116,11 +116,13 @@ impl<'a> Members<'a> {
 }
 
 /// A name as a parser that ignores case sees it. Beside ASCII letters, U+017F and U+212A are the only
-/// characters that Unicode's simple folding turns into ASCII ones.
+/// characters that Unicode's simple folding turns into ASCII ones; a comparison in upper case, as Java's
+/// `equalsIgnoreCase`, also takes both Turkish i's for one.
 pub fn fold(name: &str) -> impl Iterator<Item = char> {
     name.chars().map(|character| match character {
         '\u{17F}' => 's',
         '\u{212A}' => 'k',
+        '\u{130}' | '\u{131}' => 'i',
         other => other.to_ascii_lowercase(),
     })
 }
@@ -148,6 +150,8 @@ mod tests {
             (r#"{"a":1,"\u0061":2}"#, Some(Fault::Doubled)),
             (r#"{"params":1,"param\u017f":2}"#, Some(Fault::Doubled)),
             (r#"{"task":1,"tas\u212a":2}"#, Some(Fault::Doubled)),
+            (r#"{"uri":1,"ur\u0131":2}"#, Some(Fault::Doubled)),
+            (r#"{"uri":1,"UR\u0130":2}"#, Some(Fault::Doubled)),
             (r#"{"\ud800":1}"#, Some(Fault::NotText)),
         ] {
             assert_eq!(members(text).fault(), fault, "{text}");

@@ -13,6 +13,23 @@ pub fn refused_call(id: &str, text: &str) -> Vec<u8> {
     .into_bytes()
 }
 
+/// The same, with `_meta`, the text of a JSON object.
+#[must_use]
+pub fn refused_call_with(id: &str, text: &str, meta: &str) -> Vec<u8> {
+    let text = string(text);
+    format!(
+        r#"{{"jsonrpc":"2.0","id":{id},"result":{{"resultType":"complete","content":[{{"type":"text","text":{text}}}],"isError":true,"_meta":{meta}}}}}"#
+    )
+    .into_bytes()
+}
+
+/// A JSON-RPC error with `data`, the text of a JSON value.
+#[must_use]
+pub fn error_with(id: &str, code: i32, message: &str, data: &str) -> Vec<u8> {
+    let message = string(message);
+    format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":{code},"message":{message},"data":{data}}}}}"#).into_bytes()
+}
+
 /// A JSON-RPC error; `id` is a raw token, `null` where none can be trusted.
 #[must_use]
 pub fn error(id: Option<&str>, code: i32, message: &str) -> Vec<u8> {

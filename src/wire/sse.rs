@@ -6,6 +6,8 @@
 
 use std::borrow::Cow;
 
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
 /// What becomes of an event.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -39,8 +41,13 @@ pub struct Decoder {
     after_cr: bool,
     /// The event that a CR just ended did not leave, so neither does the LF after it.
     swallow_lf: bool,
+    /// What left ends in a CR without LF: to a parser that ends lines at LF alone, its last line goes on.
+    line_is_open: bool,
     oversized: bool,
     at_start: bool,
+    /// Something visible has left.
+    has_left: bool,
+    has_dropped: bool,
 }
 
 impl Decoder {
@@ -53,8 +60,11 @@ impl Decoder {
             line_is_empty: true,
             after_cr: false,
             swallow_lf: false,
+            line_is_open: false,
             oversized: false,
             at_start: true,
+            has_left: false,
+            has_dropped: false,
         }
     }
 
@@ -72,6 +82,7 @@ impl Decoder {
                     changed = true;
                 } else {
                     out.push(first);
+                    self.line_is_open = false;
                 }
                 rest = tail;
                 continue;
@@ -119,20 +130,27 @@ impl Decoder {
     fn release(&mut self, judge: &mut dyn FnMut(&Event<'_>) -> Verdict, out: &mut Vec<u8>) -> bool {
         let raw = std::mem::take(&mut self.pending);
         let oversized = std::mem::take(&mut self.oversized);
-        let lines = Lines::of(&raw, std::mem::take(&mut self.at_start));
+        let lines = Lines::of(&raw, std::mem::take(&mut self.at_start), self.line_is_open);
         let event = Event { data: lines.data(), kind: lines.kind, oversized, ambiguous: lines.ambiguous };
         let verdict = judge(&event);
-        // INVARIANT: what was not read never leaves.
-        let verdict = if oversized { Verdict::Drop } else { verdict };
+        // INVARIANT: what was not read never leaves, and what is left of a stream does not begin as JSON would: it may be
+        // labelled so.
+        let begins_as_json = self.has_dropped && !self.has_left && could_be_json(&raw);
+        let verdict = if oversized || begins_as_json { Verdict::Drop } else { verdict };
         self.swallow_lf = verdict == Verdict::Drop;
+        self.has_dropped |= self.swallow_lf;
+        let visible = raw.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&raw).trim_ascii();
+        self.has_left |= !self.swallow_lf && !visible.is_empty();
         match verdict {
             Verdict::Keep => {
                 out.extend_from_slice(&raw);
+                self.line_is_open = raw.ends_with(b"\r");
                 false
             }
             Verdict::Drop => true,
             Verdict::Replace(data) => {
                 lines.write(&data, out);
+                self.line_is_open = raw.ends_with(b"\r");
                 true
             }
         }
@@ -149,11 +167,15 @@ struct Lines<'a> {
 }
 
 impl<'a> Lines<'a> {
-    fn of(raw: &'a [u8], at_stream_start: bool) -> Self {
+    fn of(raw: &'a [u8], at_stream_start: bool, line_is_open: bool) -> Self {
         let mut this = Self { lines: Vec::new(), values: Vec::new(), kind: b"", ambiguous: false };
-        let (mut rest, mut after_lone_cr) = (raw, false);
+        let (mut rest, mut after_lone_cr) = (raw, line_is_open);
+        // Of the lines that end at LF alone.
+        let mut is_in_data = false;
+        // Lines of data that such a parser finds, and others that it takes for the rest of another line.
+        let (mut finds_data, mut misses_data) = (false, false);
         // A byte order mark may open the stream and is no part of the first field's name.
-        let mut bom: &[u8] = if at_stream_start { b"\xEF\xBB\xBF" } else { b"" };
+        let mut bom: &[u8] = if at_stream_start { BYTE_ORDER_MARK } else { b"" };
         while !rest.is_empty() {
             let end = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r')).unwrap_or(rest.len());
             let ending = match rest.get(end..) {
@@ -165,9 +187,14 @@ impl<'a> Lines<'a> {
             let text = line.get(..end).unwrap_or(line);
             let text = text.strip_prefix(std::mem::take(&mut bom)).unwrap_or(text);
             let (name, value) = field(text);
-            // To such a parser this line still belongs to the one before the CR.
+            // To such a parser this line still belongs to the one before the CR. Of the known ones only a comment could
+            // be JSON there, by its colon.
             let is_known = text.is_empty() || matches!(name, b"" | b"data" | b"event" | b"id" | b"retry");
-            this.ambiguous |= after_lone_cr && !is_known;
+            this.ambiguous |= after_lone_cr && (!is_known || is_in_data && text.starts_with(b":"));
+            this.ambiguous |= !(name == b"data" && could_be_json(value)) && has_inner_data(text);
+            finds_data |= name == b"data" && !after_lone_cr;
+            misses_data |= name == b"data" && after_lone_cr && !is_in_data;
+            is_in_data = if after_lone_cr { is_in_data } else { name == b"data" };
             after_lone_cr = line.ends_with(b"\r");
             if name == b"data" {
                 this.values.push(value);
@@ -177,6 +204,11 @@ impl<'a> Lines<'a> {
             this.lines.push((line, name == b"data"));
             rest = after;
         }
+        this.ambiguous |= finds_data && misses_data;
+        // A blank line between lines of data makes two events of them.
+        let first = this.lines.iter().position(|(_, is_data)| *is_data).unwrap_or_default();
+        let last = this.lines.iter().rposition(|(_, is_data)| *is_data).unwrap_or_default();
+        this.ambiguous |= this.lines.iter().take(last).skip(first).any(|(line, _)| has_inner_blank(line));
         this
     }
 
@@ -215,6 +247,44 @@ fn field(line: &[u8]) -> (&[u8], &[u8]) {
             (line.get(..colon).unwrap_or_default(), value.strip_prefix(b" ").unwrap_or(value))
         }
         None => (line, b""),
+    }
+}
+
+/// Where Unicode ends lines beside LF and CR.
+const UNICODE_ENDS: [&[u8]; 8] =
+    [b"\x0B", b"\x0C", b"\x1C", b"\x1D", b"\x1E", "\u{85}".as_bytes(), "\u{2028}".as_bytes(), "\u{2029}".as_bytes()];
+
+/// Whether a parser that ends lines there (Python's `str.splitlines`) finds data in the middle of this line.
+/// Within JSON that can be read there is none: only its strings hold such characters, and no quotes.
+fn has_inner_data(line: &[u8]) -> bool {
+    let begins_line = |at: usize| UNICODE_ENDS.iter().any(|end| line.get(..at).is_some_and(|text| text.ends_with(end)));
+    line.windows(5).enumerate().any(|(at, field)| field == b"data:" && begins_line(at))
+}
+
+/// Whether such a parser finds a blank line in this one, or at its end.
+fn has_inner_blank(line: &[u8]) -> bool {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    let mut rest = line.strip_suffix(b"\r").unwrap_or(line);
+    let (mut is_blank, mut found) = (true, false);
+    // The first bytes of those ends.
+    while let Some(at) = rest.iter().position(|byte| matches!(byte, 0x0B | 0x0C | 0x1C..=0x1E | 0xC2 | 0xE2)) {
+        let from = rest.get(at..).unwrap_or_default();
+        is_blank &= at == 0;
+        match UNICODE_ENDS.iter().find_map(|end| from.strip_prefix(*end)) {
+            Some(_) if is_blank => return true,
+            Some(after) => (is_blank, found, rest) = (true, true, after),
+            None => (is_blank, rest) = (false, from.get(1..).unwrap_or_default()),
+        }
+    }
+    found && is_blank && rest.is_empty()
+}
+
+/// Whether some parser might find an object in it: all but text that begins with another visible character.
+#[must_use]
+pub fn could_be_json(text: &[u8]) -> bool {
+    match text.trim_ascii_start().first() {
+        None => false,
+        Some(first) => !first.is_ascii_graphic() || matches!(first, b'{' | b'['),
     }
 }
 
@@ -280,6 +350,24 @@ mod tests {
             ("data: a\rdata: b\r\r", false),
             ("data: a\r\n{}\r\n\r\n", false),
             (": c\rid: 1\rretry: 2\rdata\r\r", false),
+            ("data:\r\r{\"result\":1}\n\n", true),
+            ("data: \r\n\r{\"result\":1}\n\n", true),
+            ("data: 1\r\r\n{\"result\":1}\n\n", false),
+            ("data: 1\r\r: c\r\r", false),
+            ("data: {\"a\"\r: 1}\rdata: :1}\n\n", true),
+            (": c\u{2028}data: {}\n\n", true),
+            ("event: x\ndata: a\x0C\x0Cdata: {}\n\n", true),
+            ("data: {\"a\":\"\u{85}data: b\"}\n\n", false),
+            (": c\u{c5}data: {}\n\n", false),
+            ("\r\rdata: ,\ndata: {}\n\n", true),
+            ("event: x\rdata: ,\ndata: {}\n\n", true),
+            ("event: x\rdata: {}\r\r", false),
+            ("event: x\ndata: a\u{2028}\ndata: {}\n\n", true),
+            ("event: x\ndata: a\u{c5}\u{2028}\u{85}b\r\ndata: {}\r\n\r\n", true),
+            ("event: x\ndata: a\n\u{2028}: c\ndata: {}\n\n", true),
+            ("event: x\ndata: a\u{2028}b\u{e9}\u{2028}\u{20ac}\ndata: {}\n\n", false),
+            ("data: {\"a\":\"\u{2028}\u{2028}\"}\n\n", false),
+            (": \u{85}\ndata: {\ndata: }\n\u{85}\n\n", false),
         ] {
             let mut ambiguous = false;
             through(&[text.as_bytes()], &mut |event| {

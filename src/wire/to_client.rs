@@ -163,7 +163,7 @@ impl Scan<'_> {
         })?;
         match ambiguous {
             Some(reason) => Err(Stop::Ambiguous(reason)),
-            None => Ok(request.method().is_none_or(|method| self.filter.permits(&method))),
+            None => Ok(request.method().is_none_or(|method| self.filter.permits(method))),
         }
     }
 
@@ -223,7 +223,7 @@ impl Scan<'_> {
             if members.fault().is_some() || members.misspelt(&["method"]).is_some() {
                 *ambiguous = Some(DOUBLED);
             }
-            let method = members.get("method").and_then(Raw::string).and_then(Text::decode);
+            let method = members.get("method").and_then(|method| method_of(method, ambiguous));
             if !method.is_none_or(|method| self.filter.permits(&method)) {
                 *ambiguous = Some("it makes a request that is not permitted by policy");
             }
@@ -277,7 +277,7 @@ impl Scan<'_> {
 /// What a message says of the request that it may be.
 #[derive(Default)]
 struct Request<'a> {
-    method: Option<Raw<'a>>,
+    method: Option<Cow<'a, str>>,
     methods: Seen,
     has_id: bool,
 }
@@ -285,15 +285,24 @@ struct Request<'a> {
 impl<'a> Request<'a> {
     fn note(&mut self, name: Text<'a>, value: Raw<'a>, ambiguous: &mut Option<&'static str>) {
         if self.methods.note(name, "method", ambiguous) {
-            self.method = Some(value);
+            self.method = method_of(value, ambiguous);
         }
         self.has_id |= name.decode().is_some_and(|name| folds_to(&name, "id"));
     }
 
-    /// The method, of a request. A name that is no text is nobody's method.
-    fn method(&self) -> Option<Cow<'a, str>> {
-        self.method.filter(|_| self.has_id).and_then(Raw::string).and_then(Text::decode)
+    /// The method, of a request.
+    fn method(&self) -> Option<&str> {
+        self.method.as_deref().filter(|_| self.has_id)
     }
+}
+
+/// The method that `value` is, where it is a string.
+fn method_of<'a>(value: Raw<'a>, ambiguous: &mut Option<&'static str>) -> Option<Cow<'a, str>> {
+    let method = value.string()?.decode();
+    if method.is_none() {
+        *ambiguous = Some("it has a method that is not valid Unicode");
+    }
+    method
 }
 
 /// A cache hint of a list that is not the same for all (MCP 2026-07-28, caching): nobody else may be shown it, and it may

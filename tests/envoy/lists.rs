@@ -125,14 +125,14 @@ fn where_nothing_is_hidden_every_byte_stays() {
     }
 }
 
-/// With Envoy's own bound of 1 MiB on what is held, and some 30 MB to come.
+/// Where Envoy may hold 4 MiB, and some 30 MB are to come.
 #[test]
 fn fifty_thousand_tools_flow_through_little_memory() {
     let Some(parts) = Parts::gateway() else { return };
     let name = "lists-flow";
     let policy = json!({ "version": "1", "default": "allow", "hide": ["admin_*"] });
     let setup = Setup::new(&policy)
-        .edit("per_connection_buffer_limit_bytes: 17825792", "per_connection_buffer_limit_bytes: 1048576");
+        .edit("per_connection_buffer_limit_bytes: 17825792", "per_connection_buffer_limit_bytes: 4194304");
     let upstream = Upstream::start(|request| match request.header("x-wanted").as_str() {
         "event" => Answer::events(events(&answer(0..15_000)), 64 << 10),
         _ => Answer::json(answer(0..50_000)),

@@ -58,11 +58,11 @@ fn a_call_that_failed_as_a_call_is_given_back() {
     let mut envoy = Envoy::start(&parts, name, &Setup::new(&policy()).render(name, upstream.address));
     wait::for_room_in_hour(Duration::from_secs(60));
     let mut connection = envoy.connect();
-    let limit = mcp::refused("1", "[POLICY DENIED] Rate limit of 1 per hour reached. Try again later.");
+    let limit = "[POLICY DENIED] Rate limit of 1 per hour reached. Try again later.";
     for (index, (tool, comes_back)) in ROWS.into_iter().enumerate() {
         for round in 0..3 {
             let response = connection.exchange(&Request::post(mcp::call("1", tool)));
-            let refused = response.text() == limit;
+            let refused = mcp::is_limited(&response.text(), "1", limit);
             assert_eq!(refused, !comes_back && round > 0, "{tool}, call {round}: {response:?}");
         }
         let lines = envoy.access_log(3 * (index + 1));
@@ -85,4 +85,36 @@ fn an_outage_does_not_use_up_a_limit() {
         assert_eq!(response.status, 503, "call {round}: {response:?}");
     }
     assert_eq!(envoy.traps(), 0);
+}
+
+#[test]
+fn a_limit_that_is_reached_tells_when_there_is_room_in_the_shape_that_is_configured() {
+    let Some(parts) = Parts::gateway() else { return };
+    for (setting, status, member) in
+        [("tool_error", 200, "/result/_meta"), ("jsonrpc_error", 200, "/error/data"), ("http_429", 429, "/error/data")]
+    {
+        let name = format!("limit-reply-{setting}");
+        let policy = json!({
+            "version": "1",
+            "default": "allow",
+            "all_tools": { "limits": [{ "counter": "calls", "window": "hour", "max": 0 }] }
+        });
+        let upstream = Upstream::running_every_call();
+        let setup = Setup::new(&policy).with("limit_reply", setting);
+        let envoy = Envoy::start(&parts, &name, &setup.render(&name, upstream.address));
+        let response = envoy.connect().exchange(&Request::post(mcp::call("7", "work")));
+        assert_eq!(response.status, status, "{response:?}");
+        let answer = response.json();
+        let limit = answer.pointer(member).map(|member| &member["policy/limit"]).expect("what is left");
+        let seconds = limit["resetsInSeconds"].as_u64();
+        assert_eq!((&answer["id"], &limit["remaining"], &limit["windowSeconds"]), (&json!(7), &json!(0), &json!(3600)));
+        let head = |name: &str| response.head.text(name);
+        assert_eq!(head("ratelimit-policy"), r#""calls";q=0;w=3600"#);
+        // With a maximum of 0 there is never room.
+        assert_eq!(
+            (seconds, head("retry-after"), head("ratelimit")),
+            (None, String::new(), r#""calls";r=0"#.to_owned())
+        );
+        assert_eq!((envoy.traps(), upstream.count()), (0, 0));
+    }
 }

@@ -1,17 +1,19 @@
 //! A configuration that is exchanged while Envoy runs: a faulty one leaves the good one in force, a good one takes over
 //! with the counters where they were.
 
+use super::streams::read;
 use super::support::envoy::Envoy;
 use super::support::http::Connection;
 use super::support::mcp;
 use super::support::parts::{Parts, scratch};
 use super::support::request::Request;
 use super::support::setup::{Setup, with_text};
-use super::support::upstream::Upstream;
+use super::support::upstream::{Answer, Upstream, result};
 use super::support::wait;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
 /// An Envoy file whose plugin is in a file of its own, which Envoy watches.
@@ -108,5 +110,50 @@ fn a_faulty_configuration_leaves_the_good_one_in_force() {
     wait::until("the next policy is in force on this connection", || runs(&mut connection, "b"));
     assert!(!runs(&mut connection, "a"));
     assert!(runs(&mut connection, "work") && !runs(&mut connection, "work"), "one call was counted before");
+    assert_eq!(envoy.traps(), 0);
+}
+
+#[test]
+fn an_open_stream_keeps_the_policy_under_which_it_was_opened() {
+    let Some(parts) = Parts::gateway() else { return };
+    let name = "reload-stream";
+    let ((first, first_events), (second, second_events)) = (mpsc::channel(), mpsc::channel());
+    let streams = Mutex::new(vec![second_events, first_events]);
+    let upstream = Upstream::start(move |request| {
+        if request.body.is_empty() {
+            let events = streams.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            return Answer::live(events.expect("two streams"));
+        }
+        Answer::json(result(&request.body, "{}"))
+    });
+    let hiding = |tool: &str| {
+        let policy = json!({ "version": "1", "default": "allow", "hide": [tool] });
+        Setup::new(&policy).render(name, upstream.address)
+    };
+    let listed = |tools: &str| format!("data: {{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{{\"tools\":[{tools}]}}}}\n\n");
+    let (a, b) = (r#"{"name":"a"}"#, r#"{"name":"b"}"#);
+    let shows = |connection: &mut Connection, events: &mpsc::Sender<Vec<u8>>, tool: &str| {
+        events.send(listed(&format!("{a},{b}")).into_bytes()).expect("an upstream that listens");
+        let expected = listed(tool);
+        assert_eq!(read(connection, expected.len()), expected);
+    };
+    let open = |envoy: &Envoy, events: &mpsc::Sender<Vec<u8>>| {
+        let mut connection = envoy.connect();
+        connection.send(&Request::stream().bytes());
+        events.send(b": open\n\n".to_vec()).expect("an upstream that listens");
+        assert_eq!(connection.head().text("content-type"), "text/event-stream");
+        assert_eq!(read(&mut connection, 8), ": open\n\n");
+        connection
+    };
+
+    let discovered = Discovered { watched: scratch("reload-stream.ecds.yaml") };
+    let envoy = Envoy::start(&parts, name, &discovered.envoy_file(&hiding("a")));
+    let mut before = open(&envoy, &first);
+    shows(&mut before, &first, b);
+    discovered.exchange(&hiding("b"));
+    wait::until("the next policy is in force", || !runs(&mut envoy.connect(), "b"));
+    shows(&mut before, &first, b);
+    let mut after = open(&envoy, &second);
+    shows(&mut after, &second, a);
     assert_eq!(envoy.traps(), 0);
 }

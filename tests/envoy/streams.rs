@@ -30,7 +30,7 @@ fn live_upstream() -> (Upstream, mpsc::Sender<Vec<u8>>) {
 }
 
 /// Reads on until so many bytes have come.
-fn read(connection: &mut Connection, length: usize) -> String {
+pub(crate) fn read(connection: &mut Connection, length: usize) -> String {
     let mut text = Vec::new();
     while text.len() < length {
         text.extend(connection.piece().expect("a stream that goes on"));

@@ -116,7 +116,7 @@ impl<'s> Driver<'s> {
         let end = chunks.is_empty() && !trailers;
         match self.exchange.request_headers(headers, end, self.now).step {
             Step::Reply(reply) => return Fate::Replied(reply),
-            Step::Replace(_) | Step::Hold(_) | Step::Resize(_) | Step::Ask(_) => panic!("headers are not replaced"),
+            Step::Replace(_) | Step::Resize(_) | Step::Ask(_) => panic!("headers are not replaced"),
             Step::Continue | Step::Wait => {}
         }
         let mut body = Vec::new();
@@ -136,7 +136,7 @@ impl<'s> Driver<'s> {
             Step::Reply(reply) => Fate::Replied(reply),
             Step::Continue => Fate::Forwarded(body),
             Step::Replace(body) | Step::Resize(body) => Fate::Forwarded(body),
-            Step::Wait | Step::Hold(_) | Step::Ask(_) => panic!("a whole request is not held"),
+            Step::Wait | Step::Ask(_) => panic!("a whole request is not held"),
         }
     }
 
@@ -173,8 +173,6 @@ impl<'s> Driver<'s> {
                 }
             }
             let chunk = if begun.is_empty() { chunk.to_vec() } else { std::mem::take(&mut begun) };
-            let is_flowing = self.exchange.answer_reading() == Reading::Chunks;
-            let chunk = if is_flowing { [std::mem::take(&mut held), chunk].concat() } else { chunk };
             let chunk = &chunk.as_slice();
             let step = match self.exchange.answer_reading() {
                 Reading::Nothing => Step::Continue,
@@ -198,7 +196,6 @@ impl<'s> Driver<'s> {
                     out.extend(bytes);
                 }
                 Step::Wait => held = visible,
-                Step::Hold(bytes) => held = bytes,
                 Step::Reply(_) | Step::Resize(_) | Step::Ask(_) => panic!("too late for that"),
             }
         }

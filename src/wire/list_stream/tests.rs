@@ -96,7 +96,9 @@ fn what_cannot_be_read_ends_where_it_is_and_shows_nothing_hidden() {
         (br#"{"result":{"tools":[{"name":"a"},{"name":"h","Name":"b"}]}}"#, r#"{"result":{"tools":[{"name":"a"}"#),
         (br#"{"result":{"tools":[{"name":"a"}],"tools":[{"name":"h"}]}}"#, r#"{"result":{"tools":[{"name":"a"}"#),
         (br#"{"result":{"tools":[{"name":"a"}]},"method":"x","id":1}"#, r#"{"result":{"tools":[{"name":"a"}"#),
-        (br#"{"result":{"tools":[{"name":"a"}]}} x"#, r#"{"result":{"tools":[{"name":"a"}"#),
+        (br#"{"result":{"tools":[{"name":"a"}]}}x"#, r#"{"result":{"tools":[{"name":"a"}]}}"#),
+        (br#"{"result":{"tools":[{"name":"a"}]}}{"result":{}}"#, r#"{"result":{"tools":[{"name":"a"}]}}"#),
+        (br#"{"result":{"tools":[{"name":"a"}]]}}"#, r#"{"result":{"tools":[{"name":"a"}"#),
         (&not_utf8, r#"{"result":{"tools":[{"name":"a"}"#),
     ] {
         let (out, broken) = through(text, &[]);
@@ -120,5 +122,25 @@ fn an_element_is_bounded_and_what_came_before_the_list_is_judged_first() {
         ["", "[", r#"{"result":{"tools":"#, r#"{"result":{"content":[{"tools":[1]}]}}"#, r#"[{"result":{"tools":[]}}]"#]
     {
         assert!(matches!(ListStream::open(text.as_bytes(), &mut Hiding), Ok(None)), "{text}");
+    }
+}
+
+/// With trailers nothing comes after that.
+#[test]
+fn where_the_list_and_the_message_end_is_known_at_once() {
+    let text = br#"{"result":{"tools":[{"name":"h]\"]"},{"name":"a","x":["]",{"y":"\\"}]}],"z":"}}}]"}}"#;
+    let shown = br#"{"result":{"tools":[{"name":"a","x":["]",{"y":"\\"}]}"#;
+    let tail = br#"],"z":"}}}]"}}"#;
+    for first in 20..text.len() - tail.len() {
+        let Some((mut stream, flow)) = ListStream::open(&text[..first], &mut Hiding).unwrap() else { panic!("a list") };
+        let mut out = flow.out;
+        for at in first..text.len() {
+            out.extend(stream.push(&text[at..=at], &mut Hiding).out);
+            let left = text.len() - 1 - at;
+            if left < tail.len() {
+                let expected = if left == 0 { [shown.as_slice(), tail].concat() } else { shown.to_vec() };
+                assert_eq!(out, expected, "{first}, {at}");
+            }
+        }
     }
 }

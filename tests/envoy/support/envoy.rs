@@ -103,6 +103,11 @@ impl Envoy {
         (done, self.process.peak_memory_kib() - before)
     }
 
+    /// The resident memory that it has now, in KiB.
+    pub(crate) fn resident_memory_kib(&self) -> u64 {
+        self.process.resident_memory_kib()
+    }
+
     /// Its own log so far.
     pub(crate) fn log(&self) -> String {
         self.process.log()
@@ -111,13 +116,26 @@ impl Envoy {
     /// The first `count` lines of the access log, each a JSON object, as soon as there are so many.
     pub(crate) fn access_log(&mut self, count: usize) -> Vec<Value> {
         self.process.wait_for(&format!("{count} lines in the access log"), |process| {
-            let output = process.output();
-            // The last line may not be whole yet.
-            let lines = output.split_inclusive('\n').filter(|line| line.ends_with('\n'));
-            let lines: Vec<Value> = lines.map(|line| serde_json::from_str(line).expect("a JSON line")).collect();
+            let lines = lines(process);
             (lines.len() >= count).then_some(lines)
         })
     }
+
+    /// The access log, as soon as it has a line that is the last.
+    #[allow(dead_code, reason = "the benchmark shares these modules")]
+    pub(crate) fn access_log_to(&mut self, is_last: impl Fn(&Value) -> bool) -> Vec<Value> {
+        self.process.wait_for("the last line of the access log", |process| {
+            let lines = lines(process);
+            lines.iter().any(&is_last).then_some(lines)
+        })
+    }
+}
+
+fn lines(process: &Process) -> Vec<Value> {
+    let output = process.output();
+    // The last line may not be whole yet.
+    let lines = output.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+    lines.map(|line| serde_json::from_str(line).expect("a JSON line")).collect()
 }
 
 /// Has Envoy check a configuration, which runs the plugin's own check too; returns how it ended and what it logged.

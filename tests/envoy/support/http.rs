@@ -40,6 +40,19 @@ pub(crate) struct Response {
     pub(crate) body: Vec<u8>,
 }
 
+/// What came of a response, however it ended.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    /// 0 where the connection was closed before a head.
+    pub(crate) status: u16,
+    /// Its head.
+    pub(crate) head: Head,
+    /// Its body, as far as it came.
+    pub(crate) body: Vec<u8>,
+    /// It came to its end; otherwise the connection was closed.
+    pub(crate) is_whole: bool,
+}
+
 /// A client's connection. Every failure fails the test.
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -68,7 +81,8 @@ impl Head {
         }
     }
 
-    fn status(&self) -> u16 {
+    /// The status code of a status line.
+    pub(crate) fn status(&self) -> u16 {
         let status = self.start.split(' ').nth(1).and_then(|status| status.parse().ok());
         status.unwrap_or_else(|| panic!("no status in {:?}", self.start))
     }
@@ -100,6 +114,11 @@ impl Wire {
     /// Sends these bytes.
     pub(crate) fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.0.get_mut().write_all(bytes)
+    }
+
+    /// Reads and forgets until the other side closes.
+    pub(crate) fn until_closed(&mut self) -> io::Result<()> {
+        io::copy(&mut self.0, &mut io::sink()).map(|_| ())
     }
 
     /// Reads a head; `None` when the other side closed before it.
@@ -174,6 +193,13 @@ impl Response {
     }
 }
 
+impl Outcome {
+    /// The body as text.
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
 impl Connection {
     /// Connects.
     pub(crate) fn open(address: SocketAddr) -> Self {
@@ -206,6 +232,37 @@ impl Connection {
             body.extend(piece);
         }
         Response { status: head.status(), head, body }
+    }
+
+    /// Reads what comes of a response until it ends or the connection is closed. Neither in time fails the test.
+    pub(crate) fn outcome(&mut self) -> Outcome {
+        let in_time = |error: io::Error| {
+            let is_late = matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
+            assert!(!is_late, "a response hangs");
+        };
+        let mut outcome = Outcome::default();
+        match self.wire.head() {
+            Ok(Some(head)) => (outcome.status, outcome.head) = (head.status(), head),
+            Ok(None) => return outcome,
+            Err(error) => {
+                in_time(error);
+                return outcome;
+            }
+        }
+        let mut framing = if outcome.status == 204 { Framing::Done } else { outcome.head.framing() };
+        loop {
+            match self.wire.piece(&mut framing) {
+                Ok(Some(piece)) => outcome.body.extend(piece),
+                Ok(None) => {
+                    outcome.is_whole = true;
+                    return outcome;
+                }
+                Err(error) => {
+                    in_time(error);
+                    return outcome;
+                }
+            }
+        }
     }
 
     /// Reads the head of a response; its body is read by [`Self::piece`].

@@ -18,6 +18,18 @@ pub(crate) fn list(id: &str) -> String {
     format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/list"}}"#)
 }
 
+/// Whether this is the answer to a call that a limit refuses with these words, and tells what is left of it.
+pub(crate) fn is_limited(answer: &str, id: &str, text: &str) -> bool {
+    let Ok(answer) = serde_json::from_str::<Value>(answer) else { return false };
+    let (result, limit) = (&answer["result"], &answer["result"]["_meta"]["policy/limit"]);
+    let words = result["content"][0]["text"].as_str().unwrap_or_default();
+    let (remaining, seconds) = (&limit["remaining"], &limit["resetsInSeconds"]);
+    serde_json::from_str::<Value>(id).is_ok_and(|id| answer["id"] == id)
+        && result["isError"] == true
+        && words.starts_with(&format!("{text} ({remaining} of {} left in this ", limit["limit"]))
+        && (seconds.is_null() || words.contains(&format!("room again in {seconds} second")))
+}
+
 /// The answer to a refused call, byte for byte. `text` includes the prefix.
 pub(crate) fn refused(id: &str, text: &str) -> String {
     let text = Value::from(text);

@@ -4,7 +4,9 @@
 pub(crate) mod clients;
 pub(crate) mod envoy;
 pub(crate) mod everything;
+pub(crate) mod ext_proc;
 pub(crate) mod fixtures;
+pub(crate) mod h2;
 pub(crate) mod http;
 pub(crate) mod keys;
 pub(crate) mod mcp;

@@ -23,6 +23,11 @@ impl Parts {
         Self::find(&[PLUGIN])
     }
 
+    /// Envoy, the plugin, and these files. `None`, after saying why, when the test has to be skipped.
+    pub(crate) fn with(files: &[&str]) -> Option<Self> {
+        Self::find(&[&[PLUGIN], files].concat())
+    }
+
     /// Envoy, the plugin, and the real servers and clients. `None`, after saying why, when the test has to be skipped.
     pub(crate) fn with_peers() -> Option<Self> {
         Self::find(&[PLUGIN, "target/peers/node_modules", PYTHON])

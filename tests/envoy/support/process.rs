@@ -62,9 +62,18 @@ impl Process {
 
     /// The most resident memory that it has had at a time (`VmHWM`).
     pub(crate) fn peak_memory_kib(&self) -> u64 {
+        self.memory_kib("VmHWM:")
+    }
+
+    /// The resident memory that it has now (`VmRSS`).
+    pub(crate) fn resident_memory_kib(&self) -> u64 {
+        self.memory_kib("VmRSS:")
+    }
+
+    fn memory_kib(&self, name: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("a running process");
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("VmHWM");
-        peak.trim().trim_end_matches(" kB").parse().expect("kB")
+        let memory = status.lines().find_map(|line| line.strip_prefix(name)).expect("a size that proc(5) names");
+        memory.trim().trim_end_matches(" kB").parse().expect("kB")
     }
 
     /// CPU time that its threads have taken, by the scheduler's own count (`/proc/PID/task/*/schedstat`).

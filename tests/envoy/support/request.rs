@@ -33,6 +33,11 @@ impl Request {
         Self { method, ..self }
     }
 
+    /// The same to another path.
+    pub(crate) fn to(self, path: &str) -> Self {
+        Self { path: path.to_owned(), ..self }
+    }
+
     /// One more header line.
     pub(crate) fn with(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         self.headers.push((name.to_owned(), value.as_ref().to_vec()));

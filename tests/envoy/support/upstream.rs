@@ -4,7 +4,7 @@
 
 use super::http::{Framing, Head, Wire};
 use super::wait;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -36,6 +36,20 @@ pub(crate) struct Answer {
     status: u16,
     headers: Vec<(&'static str, String)>,
     body: Body,
+    fault: Option<Fault>,
+}
+
+/// What goes wrong with an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The connection is closed in the place of it.
+    NoHead,
+    /// Nothing is sent, and the connection stays open until the other side closes it.
+    Silence,
+    /// The connection is closed after so many bytes of the body, of which more were announced.
+    CutAt(usize),
+    /// The rest is not sent, and the connection stays open until the other side closes it.
+    SilentAt(usize),
 }
 
 enum Body {
@@ -120,7 +134,7 @@ impl Answer {
     pub(crate) fn new(content_type: &str, body: impl Into<Vec<u8>>) -> Self {
         let headers =
             if content_type.is_empty() { Vec::new() } else { vec![("content-type", content_type.to_owned())] };
-        Self { status: 200, headers, body: Body::Sized(body.into(), usize::MAX) }
+        Self { status: 200, headers, body: Body::Sized(body.into(), usize::MAX), fault: None }
     }
 
     /// `application/json`
@@ -167,16 +181,46 @@ impl Answer {
         Self { body, ..self }
     }
 
+    /// With this fault.
+    pub(crate) fn with_fault(self, fault: Fault) -> Self {
+        Self { fault: Some(fault), ..self }
+    }
+
     fn write(self, wire: &mut Wire) -> io::Result<()> {
+        match self.fault {
+            Some(Fault::NoHead) => return Err(ErrorKind::ConnectionAborted.into()),
+            Some(Fault::Silence) => return wire.until_closed(),
+            Some(Fault::CutAt(_) | Fault::SilentAt(_)) | None => {}
+        }
         let mut head = format!("HTTP/1.1 {} X\r\n", self.status);
         for (name, value) in &self.headers {
             head += &format!("{name}: {value}\r\n");
         }
         match &self.body {
+            // A length would be wrong there.
+            Body::Sized(..) if self.status == 204 => head += "\r\n",
             Body::Sized(bytes, _) => head += &format!("content-length: {}\r\n\r\n", bytes.len()),
             Body::Chunked(..) | Body::Trailed(_) | Body::Live(_) => head += "transfer-encoding: chunked\r\n\r\n",
         }
         wire.send(head.as_bytes())?;
+        let begun = |at| match self.body {
+            // A chunk of no bytes would be the last one.
+            _ if at == 0 => Vec::new(),
+            Body::Sized(ref bytes, _) => bytes[..at].to_vec(),
+            Body::Chunked(ref bytes, _) | Body::Trailed(ref bytes) => chunk(&bytes[..at]),
+            Body::Live(_) => Vec::new(),
+        };
+        match self.fault {
+            Some(Fault::CutAt(at)) => {
+                wire.send(&begun(at))?;
+                return Err(ErrorKind::ConnectionAborted.into());
+            }
+            Some(Fault::SilentAt(at)) => {
+                wire.send(&begun(at))?;
+                return wire.until_closed();
+            }
+            Some(Fault::NoHead | Fault::Silence) | None => {}
+        }
         match self.body {
             Body::Sized(bytes, size) => bytes.chunks(size).try_for_each(|piece| wire.send(piece)),
             Body::Chunked(bytes, size) => {

@@ -1,0 +1,107 @@
+//! What a call gets that a limit refuses: how much is left of what, and when there is room again, in words for a model, in
+//! `_meta` or `data` for a program, and in the headers for an HTTP client (`Retry-After`, RFC 9110; `RateLimit` and
+//! `RateLimit-Policy`, draft-ietf-httpapi-ratelimit-headers).
+
+use super::Reply;
+use crate::config::{LimitReply, Settings};
+use crate::policy::{Budget, amount};
+use crate::wire::jsonrpc::{Id, LIMIT_REACHED, POLICY_DENIED};
+use crate::wire::mcp::Operation;
+use crate::wire::reply::{self, string};
+use std::borrow::Cow;
+
+/// The member of `_meta` and `data`.
+const MEMBER: &str = "policy/limit";
+
+pub(super) fn reply(
+    id: Id<'_>,
+    operation: &Operation<'_>,
+    message: &str,
+    budget: &Budget,
+    settings: &Settings,
+) -> Reply {
+    let text = format!("{}{message} ({})", settings.deny_prefix, words(budget));
+    let data = format!("{{\"{MEMBER}\":{}}}", object(budget));
+    let is_call = matches!(operation, Operation::Use { method: "tools/call", .. });
+    let (status, body) = match settings.limit_reply {
+        // Only the result of a call can say that it failed, in words that reach the model.
+        LimitReply::ToolError if is_call => (200, reply::refused_call_with(id.as_str(), &text, &data)),
+        LimitReply::ToolError => (200, reply::error_with(id.as_str(), POLICY_DENIED, &text, &data)),
+        LimitReply::JsonRpcError => (200, reply::error_with(id.as_str(), LIMIT_REACHED, &text, &data)),
+        LimitReply::Http429 => (429, reply::error_with(id.as_str(), LIMIT_REACHED, &text, &data)),
+    };
+    Reply { status, headers: headers(budget), body, details: "mcp_limited" }
+}
+
+fn words(budget: &Budget) -> String {
+    let (remaining, limit) = (amount(budget.remaining), amount(budget.limit));
+    match budget.resets_in {
+        Some(seconds) => {
+            let plural = if seconds == 1 { "" } else { "s" };
+            format!("{remaining} of {limit} left in this {}, room again in {seconds} second{plural}", budget.window)
+        }
+        None => format!("{remaining} of {limit} left in this {}, and no more to come", budget.window),
+    }
+}
+
+fn object(budget: &Budget) -> String {
+    let Budget { name, limit, remaining, window, window_seconds, resets_in } = budget;
+    let number = |number: &Option<u64>| number.map_or("null".to_owned(), |number| number.to_string());
+    format!(
+        r#"{{"name":{},"limit":{},"remaining":{},"window":{},"windowSeconds":{},"resetsInSeconds":{}}}"#,
+        string(name),
+        amount(*limit),
+        amount(*remaining),
+        string(window),
+        number(window_seconds),
+        number(resets_in),
+    )
+}
+
+fn headers(budget: &Budget) -> Vec<(&'static str, Cow<'static, str>)> {
+    // A structured field's string (RFC 9651); what it cannot hold stands in `_meta`.
+    let is_string = |byte: u8| (b' '..=b'~').contains(&byte) && !matches!(byte, b'"' | b'\\');
+    let name = if budget.name.len() <= 64 && budget.name.bytes().all(is_string) { &budget.name } else { "limit" };
+    // Its numbers are integers.
+    let whole = |millionths: u64| millionths / 1_000_000;
+    let window = budget.window_seconds.map_or(String::new(), |seconds| format!(";w={seconds}"));
+    let reset = budget.resets_in.map_or(String::new(), |seconds| format!(";t={seconds}"));
+    let mut headers = vec![
+        ("ratelimit-policy", Cow::Owned(format!("\"{name}\";q={}{window}", whole(budget.limit)))),
+        ("ratelimit", Cow::Owned(format!("\"{name}\";r={}{reset}", whole(budget.remaining)))),
+    ];
+    headers.extend(budget.resets_in.map(|seconds| ("retry-after", Cow::Owned(seconds.to_string()))));
+    headers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn budget(resets_in: Option<u64>) -> Budget {
+        Budget {
+            name: "a \"b\"".into(),
+            limit: 2_500_000,
+            remaining: 500_000,
+            window: "minute".into(),
+            window_seconds: Some(60),
+            resets_in,
+        }
+    }
+
+    #[test]
+    fn a_caller_reads_what_is_left_and_when_there_is_more() {
+        assert_eq!(words(&budget(Some(1))), "0.5 of 2.5 left in this minute, room again in 1 second");
+        assert_eq!(words(&budget(None)), "0.5 of 2.5 left in this minute, and no more to come");
+        assert_eq!(
+            object(&budget(Some(7))),
+            r#"{"name":"a \"b\"","limit":2.5,"remaining":0.5,"window":"minute","windowSeconds":60,"resetsInSeconds":7}"#
+        );
+        let lines = headers(&budget(Some(7)));
+        let line = |name: &str| lines.iter().find(|(other, _)| *other == name).map(|(_, value)| value.as_ref());
+        assert_eq!(line("ratelimit-policy"), Some(r#""limit";q=2;w=60"#));
+        assert_eq!(line("ratelimit"), Some(r#""limit";r=0;t=7"#));
+        assert_eq!(line("retry-after"), Some("7"));
+        assert!(headers(&budget(None)).iter().all(|(name, _)| *name != "retry-after"));
+    }
+}
