@@ -36,7 +36,8 @@ pub fn check(body: &[u8]) {
         let open = OPEN_GATE.with(|gate| host::answered(gate, method, content_type, &whole));
         let Some(sent) = &sent else {
             let may_be_json = body.trim_ascii_start().first().is_some_and(|first| matches!(first, b'{' | b'['));
-            if may_be_json {
+            // What only seems to be too deep is JSON all the same.
+            if may_be_json && Json::strict(body).is_none() {
                 for got in [&got, &open] {
                     let ours = Json::strict(got);
                     assert!(ours.is_some_and(|got| host::is_our_error(&got)), "no JSON passes after {}", what());
