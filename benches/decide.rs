@@ -80,6 +80,7 @@ fn measure(policy: &Policy, names: &[String], store: &mut MemoryStore) -> Durati
             arguments: Reader::new(text).value().ok(),
             continues: false,
             defers_limits: false,
+            tells_budgets: false,
             meta: None,
             now: Timestamp::from_millis(0),
             facts: &NoFacts,

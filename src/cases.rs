@@ -211,6 +211,7 @@ impl Call {
             arguments: arguments.and_then(raw),
             continues: self.continues,
             defers_limits: false,
+            tells_budgets: false,
             meta,
             now: self.at,
             facts: &Stated(self),

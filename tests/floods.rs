@@ -45,6 +45,7 @@ fn calls(policy: &Policy, grant: &str, session: Option<String>, tool: &str, seco
         now: Timestamp::from_millis(second * 1000),
         facts: &NoFacts,
         defers_limits: false,
+        tells_budgets: false,
     };
     policy.decide(&query, store).outcome.goes_on()
 }

@@ -67,6 +67,7 @@ fn decide(policy: &Policy, work: Work, store: &mut dyn Store) -> bool {
         now: Timestamp::from_millis(0),
         facts: &NoFacts,
         defers_limits: false,
+        tells_budgets: false,
     };
     let decision = policy.decide(&query, store);
     let goes_on = decision.outcome.goes_on();

@@ -150,9 +150,21 @@ fn the_counts_decide() {
     for (left, rule, message) in [
         ([95, 6], "", ""),
         ([0, 0], "", ""),
-        ([-1, 3], "/tools/send/limits/sends", "100 per hour reached. Try again later."),
-        ([50, -1], "/all_tools/limits/calls", "7 per 60 seconds reached. Try again later."),
-        ([-1, -1], "/tools/send/limits/sends", "100 per hour reached. Try again later."),
+        (
+            [-1, 3],
+            "/tools/send/limits/sends",
+            "100 per hour reached. Try again later. (0 of 100 left in this hour, room again in 9 seconds)",
+        ),
+        (
+            [50, -1],
+            "/all_tools/limits/calls",
+            "7 per 60 seconds reached. Try again later. (0 of 7 left in these 60 seconds, room again in 9 seconds)",
+        ),
+        (
+            [-1, -1],
+            "/tools/send/limits/sends",
+            "100 per hour reached. Try again later. (0 of 100 left in this hour, room again in 9 seconds)",
+        ),
     ] {
         let mut store = store();
         let (mut exchange, request) = ask(&configuration(limits(), "allow"), "send", &mut store);
@@ -314,6 +326,7 @@ fn a_hidden_tool_is_asked_for_like_one_that_does_not_exist() {
     assert_eq!(exchange.record().unwrap().rule, "(hidden)");
     let (mut exchange, request) = ask(&configuration, "secret", &mut store);
     let step = exchange.limits_counted(Some(&reply(&request, &[-1])), NOW, &mut store);
-    assert_eq!(text(&step), "[POLICY DENIED] Rate limit of 7 per 60 seconds reached. Try again later.");
+    let told = "Rate limit of 7 per 60 seconds reached. Try again later. (0 of 7 left in these 60 seconds, room again in 9 seconds)";
+    assert_eq!(text(&step), format!("[POLICY DENIED] {told}"));
     assert_eq!(exchange.record().unwrap().rule, "(hidden)");
 }

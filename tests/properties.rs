@@ -84,6 +84,7 @@ fn decide<'p>(policy: &'p Policy, call: &Call, store: &mut dyn Store) -> Decisio
         arguments: call.arguments.as_deref().map(raw),
         continues: false,
         defers_limits: false,
+        tells_budgets: false,
         meta: call.meta.as_deref().map(raw),
         now: Timestamp::from_millis(call.at),
         facts: &Sent,

@@ -61,6 +61,7 @@ fn goes_on(policy: &Policy, value: &str) -> bool {
         now: Timestamp::from_millis(0),
         facts: &NoFacts,
         defers_limits: false,
+        tells_budgets: false,
     };
     policy.decide(&query, &mut MemoryStore::default()).outcome.goes_on()
 }

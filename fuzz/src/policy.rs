@@ -128,6 +128,7 @@ fn judged(policy: &Policy, other: Option<&Policy>, method: &str, target: Target<
             now: Timestamp::from_millis(1_700_000_000_000),
             facts: &NoFacts,
             defers_limits: false,
+            tells_budgets: false,
         };
         let decision = policy.decide(&query, &mut MemoryStore::default());
         let named = || format!("{method} {:?} {arguments:?} under {}", target.name, what());
@@ -178,6 +179,7 @@ fn plainly(document: &Json, policy: &Policy, names: &[String], what: &dyn Fn() -
             now: Timestamp::from_millis(0),
             facts: &NoFacts,
             defers_limits: false,
+            tells_budgets: false,
         };
         let decision = policy.decide(&query, &mut MemoryStore::default());
         if is_shadow {

@@ -42,7 +42,7 @@ enum Judge {
 
 impl Judge {
     /// The policy for this call, by its grant; else what is said to a caller without one.
-    fn policy_for(&self, call: &Call) -> Result<&Policy, Decision<'static>> {
+    fn policy_for(&self, call: &Call) -> Result<&Policy, Box<Decision<'static>>> {
         let gate = match self {
             Self::Policy(policy) => return Ok(policy),
             Self::Gate(gate) => gate,
@@ -50,7 +50,8 @@ impl Judge {
         // Where callers are not told apart, a grant only divides the counts of a trial.
         let policy = if gate.has_grants() { gate.policy_of(&call.grant) } else { gate.default_policy() };
         policy.ok_or_else(|| {
-            if gate.grant_named(&call.grant).is_some() { Decision::no_policy() } else { Decision::no_grant() }
+            let has_grant = gate.grant_named(&call.grant).is_some();
+            Box::new(if has_grant { Decision::no_policy() } else { Decision::no_grant() })
         })
     }
 }
@@ -108,7 +109,7 @@ fn decide(judge: &Judge, calls: Box<dyn BufRead>, arguments: &Arguments, out: &m
             Format::Jsonl => {
                 let decision = match policy {
                     Ok(policy) => call.make(policy, &mut store, &mut Untraced),
-                    Err(refusal) => refusal,
+                    Err(refusal) => *refusal,
                 };
                 let Decision { outcome, rule, message, .. } = &decision;
                 let line = Line { outcome: *outcome, rule, message };
@@ -118,7 +119,7 @@ fn decide(judge: &Judge, calls: Box<dyn BufRead>, arguments: &Arguments, out: &m
                 let mut steps = Steps::of(&call);
                 let decision = match policy {
                     Ok(policy) => call.make(policy, &mut store, &mut steps),
-                    Err(refusal) => refusal,
+                    Err(refusal) => *refusal,
                 };
                 explain(number, &call, &steps, &decision, out)?;
             }

@@ -19,7 +19,7 @@ use grants::Grants;
 /// The name that a bare policy's counters belong to.
 const BARE_POLICY: &str = "default";
 /// Members that only a configuration has; one of them tells it from a bare policy.
-const CONFIGURATION: [&str; 14] = [
+const CONFIGURATION: [&str; 15] = [
     "policies",
     "grants",
     "default_policy",
@@ -33,6 +33,7 @@ const CONFIGURATION: [&str; 14] = [
     "hold_request_headers",
     "hidden_reply",
     "limit_reply",
+    "report_budget",
     "log",
 ];
 
@@ -257,7 +258,7 @@ mod tests {
         assert_eq!(bare.default_policy().map(Policy::name), Some("default"));
         assert_eq!(bare.settings, Settings::default());
         let full = br#"{"policies":{"x":{"version":"1","default":"allow"}},"default_policy":"x","deny_prefix":"no: ",
-            "max_body_bytes":10,"max_list_ttl_ms":0,"strip_authorization":true,"strip_cookies":true,"jwt_payload_key":"k","hold_request_headers":true,"hidden_reply":"unknown_tool","limit_reply":"http_429","log":"all"}"#;
+            "max_body_bytes":10,"max_list_ttl_ms":0,"strip_authorization":true,"strip_cookies":true,"jwt_payload_key":"k","hold_request_headers":true,"hidden_reply":"unknown_tool","limit_reply":"http_429","report_budget":true,"log":"all"}"#;
         let gate = Gate::load(full).unwrap();
         let expected = Settings {
             deny_prefix: "no: ".into(),
@@ -269,6 +270,7 @@ mod tests {
             hold_request_headers: true,
             hidden_reply: HiddenReply::UnknownTool,
             limit_reply: LimitReply::Http429,
+            report_budget: true,
             log: Log::All,
         };
         assert_eq!((gate.default_policy().map(Policy::name), &gate.settings), (Some("x"), &expected));

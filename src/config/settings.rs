@@ -34,6 +34,8 @@ pub struct Settings {
     pub hidden_reply: HiddenReply,
     /// What a call gets that a limit refuses.
     pub limit_reply: LimitReply,
+    /// Tell in the result of a call what its limits leave.
+    pub report_budget: bool,
     /// Which decisions also go to the host's log.
     pub log: Log,
 }
@@ -50,6 +52,7 @@ impl Default for Settings {
             hold_request_headers: false,
             hidden_reply: HiddenReply::Policy,
             limit_reply: LimitReply::ToolError,
+            report_budget: false,
             log: Log::Refusals,
         }
     }
@@ -117,6 +120,7 @@ impl Settings {
                 0
             }),
         };
+        let report_budget = fields.bool("report_budget", problems).unwrap_or(defaults.report_budget);
         let replies = [("policy", HiddenReply::Policy), ("unknown_tool", HiddenReply::UnknownTool)];
         let limit_replies = [
             ("tool_error", LimitReply::ToolError),
@@ -134,6 +138,7 @@ impl Settings {
             hold_request_headers,
             hidden_reply: fields.choice("hidden_reply", &replies, problems).unwrap_or(defaults.hidden_reply),
             limit_reply: fields.choice("limit_reply", &limit_replies, problems).unwrap_or(defaults.limit_reply),
+            report_budget,
             log: fields.choice("log", &logs, problems).unwrap_or(defaults.log),
         }
     }

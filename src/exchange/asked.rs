@@ -6,6 +6,7 @@ use super::passage::Passage;
 use super::stand_in::StandIn;
 use crate::wire::jsonrpc::INTERNAL_ERROR;
 use crate::wire::mcp::List;
+use crate::wire::meta::with_meta;
 use crate::wire::reply;
 use crate::wire::sse::{Event, Verdict, could_be_json};
 
@@ -22,7 +23,12 @@ pub(super) struct Asked {
     pub(super) is_bare: bool,
     /// What it named was hidden, and another name went in its place.
     pub(super) stand_in: Option<StandIn>,
+    /// What its limits leave, to be told in the `_meta` of its result: the text of a JSON value.
+    pub(super) report: Option<String>,
 }
+
+/// The member of `_meta` that tells what limits leave.
+const REPORT: &str = "policy/limits";
 
 /// What of an event stream has passed.
 #[derive(Debug, Default)]
@@ -115,10 +121,15 @@ impl Asked {
         [b"\n\nevent: message\ndata: ", error.as_slice(), b"\n\n"].concat()
     }
 
-    /// The bytes to send, with a hidden tool's name in the place of the one that went upstream.
+    /// The bytes to send: with a hidden tool's name in the place of the one that went upstream, and with what the limits
+    /// leave.
     fn restored(&self, replaced: Option<Vec<u8>>, original: &[u8]) -> Option<Vec<u8>> {
-        let Some(stand_in) = &self.stand_in else { return replaced };
-        stand_in.restore(replaced.as_deref().unwrap_or(original)).or(replaced)
+        let restored = match &self.stand_in {
+            Some(stand_in) => stand_in.restore(replaced.as_deref().unwrap_or(original)).or(replaced),
+            None => replaced,
+        };
+        let (Some(id), Some(report)) = (&self.id, &self.report) else { return restored };
+        with_meta(restored.as_deref().unwrap_or(original), id, REPORT, report).or(restored)
     }
 
     pub(super) fn error(&self, id: Option<&str>, reason: &str) -> Vec<u8> {

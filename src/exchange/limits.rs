@@ -2,7 +2,7 @@
 //! it in between.
 
 use super::asked::Asked;
-use super::{Exchange, Phase, Step};
+use super::{Exchange, Phase, Step, spent};
 use crate::config::{LimitService, OnFailure};
 use crate::policy::{Block, Counted, Counter, Draw, Outcome, Question, Reservation, Settled, Slot, Store, Unit};
 use crate::record::Record;
@@ -54,13 +54,14 @@ impl Exchange {
         &mut self,
         mut reservation: Reservation,
         then: Step,
-        (asked, record): (Asked, Record),
+        (mut asked, record): (Asked, Record),
         (is_call, length): (bool, usize),
         now: Timestamp,
         store: &mut dyn Store,
     ) -> Step {
         let question = reservation.take_question();
         self.reservation = reservation;
+        asked.report = spent::report(self.reservation.budgets());
         let Some(question) = question else { return self.finish(then, asked, record, now) };
         let asked_at = now.millis();
         let gate = Rc::clone(&self.gate);
@@ -117,7 +118,7 @@ impl Exchange {
     /// The service has answered [`Step::Ask`] with this message; `None`: it has not, and will not.
     pub fn limits_counted(&mut self, reply: Option<&[u8]>, now: Timestamp, store: &mut dyn Store) -> Step {
         let Some(pending) = self.pending.take().filter(|_| self.phase == Phase::Asking) else { return Step::Wait };
-        let Pending { question, wants, asked_at, then, asked, mut record, is_hidden, is_call, length } = *pending;
+        let Pending { question, wants, asked_at, then, mut asked, mut record, is_hidden, is_call, length } = *pending;
         let gate = Rc::clone(&self.gate);
         let service = gate.limits.service();
         let counted = service.and_then(|service| counts(service, &question, &wants, reply?));
@@ -151,12 +152,13 @@ impl Exchange {
         };
         let step = match settled.refused {
             None => {
+                asked.report = spent::report(&settled.budgets).filter(|_| gate.settings.report_budget);
                 if let Some((rule, message)) = settled.noted.filter(|_| record.outcome == Outcome::Allowed) {
                     record.settle(Outcome::ShadowDenied, rule, &message);
                 }
                 self.finish(then, asked, record, now)
             }
-            Some((rule, message, _)) => {
+            Some((rule, message, budget)) => {
                 std::mem::take(&mut self.reservation).refund(store);
                 if !is_hidden {
                     if record.outcome == Outcome::ShadowDenied {
@@ -166,7 +168,13 @@ impl Exchange {
                     }
                     record.settle(Outcome::Denied, rule, &message);
                 }
-                self.deny(asked.id.as_deref(), is_call, &message, record)
+                match (asked.id.as_deref(), budget) {
+                    (Some(id), Some(budget)) => {
+                        let reply = spent::reply(id, is_call, &message, &budget, &gate.settings);
+                        self.answer(reply, record)
+                    }
+                    (id, _) => self.deny(id, is_call, &message, record),
+                }
             }
         };
         if self.head.is_legacy { self.refuse_upstream(step, length, now) } else { step }

@@ -1,46 +1,47 @@
-//! What a call gets that a limit refuses: how much is left of what, and when there is room again, in words for a model, in
-//! `_meta` or `data` for a program, and in the headers for an HTTP client (`Retry-After`, RFC 9110; `RateLimit` and
-//! `RateLimit-Policy`, draft-ietf-httpapi-ratelimit-headers).
+//! What limits leave. A call that one refuses is told how much is left of what, and when there is room again, in words for
+//! a model, in `_meta` or `data` for a program, and in the headers for an HTTP client (`Retry-After`, RFC 9110; `RateLimit`
+//! and `RateLimit-Policy`, draft-ietf-httpapi-ratelimit-headers).
 
 use super::Reply;
 use crate::config::{LimitReply, Settings};
 use crate::policy::{Budget, amount};
-use crate::wire::jsonrpc::{Id, LIMIT_REACHED, POLICY_DENIED};
-use crate::wire::mcp::Operation;
+use crate::wire::jsonrpc::{LIMIT_REACHED, POLICY_DENIED};
 use crate::wire::reply::{self, string};
 use std::borrow::Cow;
 
 /// The member of `_meta` and `data`.
 const MEMBER: &str = "policy/limit";
 
-pub(super) fn reply(
-    id: Id<'_>,
-    operation: &Operation<'_>,
-    message: &str,
-    budget: &Budget,
-    settings: &Settings,
-) -> Reply {
+/// What the limits of a call leave that goes on, for the `_meta` of its result: the text of a JSON array; `None` when
+/// nothing is known of any.
+pub(super) fn report(budgets: &[Budget]) -> Option<String> {
+    let objects: Vec<String> = budgets.iter().map(object).collect();
+    (!objects.is_empty()).then(|| format!("[{}]", objects.join(",")))
+}
+
+/// `id`: the raw token.
+pub(super) fn reply(id: &str, is_call: bool, message: &str, budget: &Budget, settings: &Settings) -> Reply {
     let text = format!("{}{message} ({})", settings.deny_prefix, words(budget));
     let data = format!("{{\"{MEMBER}\":{}}}", object(budget));
-    let is_call = matches!(operation, Operation::Use { method: "tools/call", .. });
     let (status, body) = match settings.limit_reply {
         // Only the result of a call can say that it failed, in words that reach the model.
-        LimitReply::ToolError if is_call => (200, reply::refused_call_with(id.as_str(), &text, &data)),
-        LimitReply::ToolError => (200, reply::error_with(id.as_str(), POLICY_DENIED, &text, &data)),
-        LimitReply::JsonRpcError => (200, reply::error_with(id.as_str(), LIMIT_REACHED, &text, &data)),
-        LimitReply::Http429 => (429, reply::error_with(id.as_str(), LIMIT_REACHED, &text, &data)),
+        LimitReply::ToolError if is_call => (200, reply::refused_call_with(id, &text, &data)),
+        LimitReply::ToolError => (200, reply::error_with(id, POLICY_DENIED, &text, &data)),
+        LimitReply::JsonRpcError => (200, reply::error_with(id, LIMIT_REACHED, &text, &data)),
+        LimitReply::Http429 => (429, reply::error_with(id, LIMIT_REACHED, &text, &data)),
     };
     Reply { status, headers: headers(budget), body, details: "mcp_limited" }
 }
 
 fn words(budget: &Budget) -> String {
-    let (remaining, limit) = (amount(budget.remaining), amount(budget.limit));
+    let (remaining, limit, window) = (amount(budget.remaining), amount(budget.limit), &budget.window);
+    let this = if window.starts_with(|first: char| first.is_ascii_digit()) { "these" } else { "this" };
     match budget.resets_in {
         Some(seconds) => {
             let plural = if seconds == 1 { "" } else { "s" };
-            format!("{remaining} of {limit} left in this {}, room again in {seconds} second{plural}", budget.window)
+            format!("{remaining} of {limit} left in {this} {window}, room again in {seconds} second{plural}")
         }
-        None => format!("{remaining} of {limit} left in this {}, and no more to come", budget.window),
+        None => format!("{remaining} of {limit} left in {this} {window}, and no more to come"),
     }
 }
 

@@ -18,6 +18,17 @@ pub(super) struct Charge {
     window_start: u64,
     /// In millionths.
     pub(super) amount: u64,
+    /// How the counter stood with it.
+    pub(super) standing: Standing,
+}
+
+/// How a counter stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Standing {
+    /// What counts now, in millionths.
+    pub(super) total: u64,
+    /// Seconds until its window ends; `None` when nobody knows.
+    pub(super) resets_in: Option<u64>,
 }
 
 /// What is asked of a counter.
@@ -31,6 +42,14 @@ pub(super) struct Request {
     /// What to add, and up to what, in millionths.
     pub(super) amount: u64,
     pub(super) max: u64,
+}
+
+impl Request {
+    /// Seconds until the window ends that `now` is in; `None` when nobody knows.
+    pub(super) fn to_end(self) -> Option<u64> {
+        let (_, end) = self.window.around(self.now);
+        (self.window != Window::Session).then(|| end.saturating_sub(self.now))
+    }
 }
 
 /// Why nothing was added.
@@ -102,6 +121,12 @@ impl Count {
         })
     }
 
+    /// Seconds until its window ends; `None` when nobody knows.
+    fn resets_in(&self, request: &Request) -> Option<u64> {
+        let (_, end) = request.window.around(self.window_start);
+        (request.window != Window::Session).then(|| end.saturating_sub(request.now))
+    }
+
     /// The second from which on it does not matter.
     fn expires(&self, request: &Request) -> u64 {
         let (start, end) = request.window.around(self.window_start);
@@ -123,7 +148,15 @@ pub(super) fn charge(place: &Place, request: &Request, store: &mut dyn Store) ->
         if count.total(request).saturating_add(request.amount) > request.max {
             return Err(NotCounted::Full(count.total(request), count.room_in(request)));
         }
-        let charge = Charge { place: place.clone(), window_start: count.window_start, amount: request.amount };
+        let charge = Charge {
+            place: place.clone(),
+            window_start: count.window_start,
+            amount: request.amount,
+            standing: Standing {
+                total: count.total(request).saturating_add(request.amount),
+                resets_in: count.resets_in(request),
+            },
+        };
         if request.amount == 0 {
             return Ok(charge);
         }

@@ -166,6 +166,7 @@ impl Policy {
         // Step 13.
         // A refusal that comes later cannot pass through `refuse`.
         let defers_shadow = query.defers_limits && self.is_shadow;
+        let query = &Query { tells_budgets: query.tells_budgets && !self.is_shadow, ..*query };
         let limits = own.into_iter().chain(shared);
         let limits =
             limits.flat_map(|checks| checks.limits.iter().map(|limit| (limit, checks.is_shadow || defers_shadow)));

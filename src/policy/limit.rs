@@ -1,7 +1,7 @@
 //! Limits: reserve what a call adds in every window that it falls into, or in none.
 
 use super::budget::Budget;
-use super::counter::{self, Charge, NotCounted};
+use super::counter::{self, Charge, NotCounted, Standing};
 use super::document::{self, Amount, Scope};
 use super::lease::Spent;
 use super::number::Decimal;
@@ -46,6 +46,8 @@ pub(super) struct Limit {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Reservation {
     charges: Vec<Charge>,
+    /// What its limits leave, where that was asked for.
+    budgets: Vec<Budget>,
     /// Where a service counts; boxed, because most have none.
     remote: Option<Box<Remote>>,
 }
@@ -261,7 +263,10 @@ pub(super) fn reserve<'p>(
             continue;
         }
         match reservation.add(limit, query, arguments, store) {
-            Ok(()) => trace.step(&limit.rule, Verdict::Passed),
+            Ok(budget) => {
+                reservation.budgets.extend(budget.filter(|_| !(is_shadow || limit.is_shadow)));
+                trace.step(&limit.rule, Verdict::Passed);
+            }
             Err(_) if is_shadow || limit.is_shadow => {
                 trace.step(&limit.rule, Verdict::Noted);
                 noted.get_or_insert(limit);
@@ -276,30 +281,34 @@ pub(super) fn reserve<'p>(
 }
 
 impl Reservation {
+    /// What the limit leaves, where the query asks for it.
     fn add<'p>(
         &mut self,
         limit: &'p Limit,
         query: &Query<'_>,
         arguments: Option<&Tree<'_>>,
         store: &mut dyn Store,
-    ) -> Result<(), Refusal<'p>> {
-        let Some(amount) = limit.amount_of(arguments)? else { return Ok(()) };
-        self.charge(&limit.here(amount, query), store).map_err(|refused| match refused {
+    ) -> Result<Option<Budget>, Refusal<'p>> {
+        let Some(amount) = limit.amount_of(arguments)? else { return Ok(None) };
+        let standing = self.charge(&limit.here(amount, query), store).map_err(|refused| match refused {
             NotCounted::Full(total, room_in) => {
                 Refusal::Spent(limit, limit.words(query), limit.budget(query, total, room_in))
             }
             NotCounted::NoPlace | NotCounted::Uncertain => Refusal::Uncertain,
-        })
+        })?;
+        Ok(query.tells_budgets.then(|| limit.budget(query, standing.total, standing.resets_in)))
     }
 
     /// Counts what is not charged yet of what is asked; where that has no place of its own, with all that has none.
-    pub(super) fn charge(&mut self, here: &Here, store: &mut dyn Store) -> Result<(), NotCounted> {
+    pub(super) fn charge(&mut self, here: &Here, store: &mut dyn Store) -> Result<Standing, NotCounted> {
         let charge = match (self.charge_at(&here.place, here.request, store), &here.shared) {
             (Err(NotCounted::NoPlace), Some(shared)) => self.charge_at(shared, here.request, store),
             (charged, _) => charged,
         };
-        self.charges.push(charge?);
-        Ok(())
+        let charge = charge?;
+        let standing = charge.standing;
+        self.charges.push(charge);
+        Ok(standing)
     }
 
     fn charge_at(
@@ -322,7 +331,7 @@ impl Reservation {
         let here = limit.here(*amount, query);
         self.remote.get_or_insert_default().question.add(
             kept,
-            Deferred { rule, message, is_shadow, here },
+            Deferred { rule, name: limit.name.clone(), message, is_shadow, here },
             &limit.scope,
             query,
         );
@@ -338,6 +347,7 @@ impl Reservation {
     /// Takes over what `other` holds.
     pub(super) fn join(&mut self, other: Self) {
         self.charges.extend(other.charges);
+        self.budgets.extend(other.budgets);
         if let Some(other) = other.remote {
             let remote = self.remote.get_or_insert_default();
             remote.question.join(other.question);
@@ -348,6 +358,12 @@ impl Reservation {
     /// Holds what was spent of a block, too.
     pub fn hold(&mut self, spent: Spent) {
         self.remote.get_or_insert_default().spent.push(spent);
+    }
+
+    /// What its limits leave, as [`Query::tells_budgets`] asked.
+    #[must_use]
+    pub fn budgets(&self) -> &[Budget] {
+        &self.budgets
     }
 
     /// Whether nothing was reserved that could be given back.

@@ -59,6 +59,9 @@ pub struct Query<'a> {
     /// Whether what it adds to its limits is only written down, for a service that counts it:
     /// [`Reservation::take_question`](super::Reservation::take_question).
     pub defers_limits: bool,
+    /// Whether what is left of its limits is to be told when it goes on:
+    /// [`Reservation::budgets`](super::Reservation::budgets).
+    pub tells_budgets: bool,
     /// When, by the proxy's clock.
     pub now: Timestamp,
     /// What else the proxy knows.

@@ -4,6 +4,8 @@
 //! multiples of their length, adds what it is asked to whether there is room for it or not, and takes nothing back;
 //! what cannot be kept like that is refused when the policy is loaded.
 
+use super::budget::Budget;
+use super::counter::{NotCounted, Standing};
 use super::document::{self, Amount, Scope};
 use super::limit::Here;
 use super::limit::{Limit, Reservation};
@@ -176,10 +178,23 @@ pub struct Counter {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Deferred {
     pub(super) rule: String,
+    /// The last part of its rule.
+    pub(super) name: String,
     pub(super) message: String,
     pub(super) is_shadow: bool,
     /// How it is counted without the service.
     pub(super) here: Here,
+}
+
+/// How a counter stands, where that is known.
+type Told = Option<Standing>;
+
+impl Deferred {
+    fn budget(&self, max: u32, standing: Standing) -> Budget {
+        let (window, now) = (self.here.request.window, self.here.request.now);
+        let max = u64::from(max).saturating_mul(MICROS);
+        Budget::new(&self.name, window, now, max, standing.total, standing.resets_in)
+    }
 }
 
 /// What a service says of one [`Counter`].
@@ -196,8 +211,10 @@ pub struct Counted {
 /// What came of the limits of one call.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settled {
-    /// The limit that refuses: rule, words, and seconds until its window ends, where that is known.
-    pub refused: Option<(String, String, Option<u64>)>,
+    /// The limit that refuses: rule, words, and what is left of it, where somebody counted.
+    pub refused: Option<(String, String, Option<Budget>)>,
+    /// What the limits leave that do not refuse, where that was told.
+    pub budgets: Vec<Budget>,
     /// The first limit in shadow mode that would have: rule and words.
     pub noted: Option<(String, String)>,
 }
@@ -260,10 +277,18 @@ impl Question {
     /// What the service's counts, in the order of [`Self::counters`], mean for the call.
     #[must_use]
     pub fn settle(&self, counted: &[Counted]) -> Settled {
-        self.judge(|place, max, _| match counted.get(place) {
-            Some(counted) if !counted.is_over && counted.used.is_none_or(|used| used <= max) => Ok(()),
-            Some(counted) => Err(counted.resets_in),
-            None => Err(None),
+        self.judge(|place, max, deferred| {
+            let Some(counted) = counted.get(place) else { return Err(None) };
+            let is_full = counted.is_over || counted.used.is_some_and(|used| used > max);
+            // Whatever is beyond it has used up the window.
+            let used = if is_full { Some(max) } else { counted.used };
+            let Some(used) = used else { return Ok(None) };
+            let here = &deferred.here.request;
+            let standing = Standing {
+                total: u64::from(used).saturating_mul(MICROS),
+                resets_in: counted.resets_in.or_else(|| here.to_end()),
+            };
+            if is_full { Err(Some(standing)) } else { Ok(Some(standing)) }
         })
     }
 
@@ -285,7 +310,10 @@ impl Question {
             let hits = self.counters.get(place).map_or(0, |counter| counter.hits);
             let mut here = deferred.here.clone();
             here.request.amount = hits.saturating_mul(MICROS);
-            reservation.charge(&here, store).map_err(|_| None)
+            reservation.charge(&here, store).map(Some).map_err(|refused| match refused {
+                NotCounted::Full(total, resets_in) => Some(Standing { total, resets_in }),
+                NotCounted::NoPlace | NotCounted::Uncertain => None,
+            })
         });
         if settled.refused.is_some() {
             std::mem::take(&mut reservation).refund(store);
@@ -293,18 +321,24 @@ impl Question {
         (settled, reservation)
     }
 
-    /// Asks of each limit in turn whether there is room, up to the first that refuses; `Err` has the seconds until there
-    /// is, where that is known.
-    fn judge(&self, mut has_room: impl FnMut(usize, u32, &Deferred) -> Result<(), Option<u64>>) -> Settled {
+    /// Asks of each limit in turn whether there is room, up to the first that refuses; either way with how it stands,
+    /// where that is known.
+    fn judge(&self, mut has_room: impl FnMut(usize, u32, &Deferred) -> Result<Told, Told>) -> Settled {
         let mut settled = Settled::default();
         for (place, max, deferred) in &self.deferred {
-            let Err(resets_in) = has_room(*place, *max, deferred) else { continue };
-            let (rule, message) = (deferred.rule.clone(), deferred.message.clone());
-            if !deferred.is_shadow {
-                settled.refused = Some((rule, message, resets_in));
-                break;
+            let judged = has_room(*place, *max, deferred);
+            let (Ok(told) | Err(told)) = judged;
+            let budget = told.map(|standing| deferred.budget(*max, standing));
+            match judged {
+                Ok(_) => settled.budgets.extend(budget.filter(|_| !deferred.is_shadow)),
+                Err(_) if deferred.is_shadow => {
+                    settled.noted.get_or_insert_with(|| (deferred.rule.clone(), deferred.message.clone()));
+                }
+                Err(_) => {
+                    settled.refused = Some((deferred.rule.clone(), deferred.message.clone(), budget));
+                    break;
+                }
             }
-            settled.noted.get_or_insert((rule, message));
         }
         settled
     }

@@ -11,6 +11,7 @@ pub mod list_stream;
 pub mod mcp;
 pub mod media_type;
 pub mod members;
+pub mod meta;
 pub mod mirror;
 pub(crate) mod pairs;
 pub mod reply;

@@ -118,3 +118,26 @@ fn a_limit_that_is_reached_tells_when_there_is_room_in_the_shape_that_is_configu
         assert_eq!((envoy.traps(), upstream.count()), (0, 0));
     }
 }
+
+#[test]
+fn a_call_that_goes_on_tells_what_is_left_when_that_is_asked_for() {
+    let Some(parts) = Parts::gateway() else { return };
+    let name = "report-budget";
+    let policy = json!({
+        "version": "1",
+        "default": "allow",
+        "all_tools": { "limits": [{ "counter": "calls", "window": "hour", "max": 3 }] }
+    });
+    let upstream = Upstream::running_every_call();
+    let setup = Setup::new(&policy).with("report_budget", true);
+    let envoy = Envoy::start(&parts, name, &setup.render(name, upstream.address));
+    wait::for_room_in_hour(Duration::from_secs(60));
+    let mut connection = envoy.connect();
+    for left in [2, 1, 0] {
+        let answer = connection.exchange(&Request::post(mcp::call("7", "work"))).json();
+        let limit = &answer["result"]["_meta"]["policy/limits"][0];
+        assert_eq!((&limit["name"], &limit["limit"], &limit["remaining"]), (&json!("calls"), &json!(3), &json!(left)));
+        assert_ne!(answer["result"]["content"], Value::Null, "{answer}");
+    }
+    assert_eq!((envoy.traps(), upstream.count()), (0, 3));
+}

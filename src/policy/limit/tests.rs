@@ -23,6 +23,7 @@ fn decide<'p>(policy: &'p Policy, seconds: u64, store: &mut dyn Store) -> Decisi
         arguments: None,
         continues: false,
         defers_limits: false,
+        tells_budgets: false,
         meta: None,
         now: Timestamp::from_millis(seconds * 1000),
         facts: &NoFacts,

@@ -26,7 +26,7 @@ pub(crate) fn is_limited(answer: &str, id: &str, text: &str) -> bool {
     let (remaining, seconds) = (&limit["remaining"], &limit["resetsInSeconds"]);
     serde_json::from_str::<Value>(id).is_ok_and(|id| answer["id"] == id)
         && result["isError"] == true
-        && words.starts_with(&format!("{text} ({remaining} of {} left in this ", limit["limit"]))
+        && words.starts_with(&format!("{text} ({remaining} of {} left in th", limit["limit"]))
         && (seconds.is_null() || words.contains(&format!("room again in {seconds} second")))
 }
 
