@@ -40,7 +40,7 @@ fn configuration(change: impl Fn(&mut Value)) -> Rc<Gate> {
 
 fn told(answer: &[u8]) -> Value {
     let answer: Value = serde_json::from_slice(answer).unwrap();
-    answer["result"]["_meta"]["policy/limits"].clone()
+    answer["result"]["_meta"]["mcp-policy/budget"].clone()
 }
 
 fn answered(gate: &Rc<Gate>, store: &mut dyn mcp_policy::policy::Store, call: &str, answer: &str) -> Vec<u8> {
@@ -57,14 +57,28 @@ fn the_result_of_a_call_tells_what_its_limits_leave() {
         let answer = answered(&gate, &mut store, CALL, answer);
         assert_eq!(
             told(&answer),
-            json!([{ "name": "spend", "limit": 10, "remaining": remaining, "window": "minute", "windowSeconds": 60,
-                     "resetsInSeconds": 42 }]),
+            json!({ "counter": "cents", "limit": 10, "remaining": remaining, "window": "minute", "window_seconds": 60,
+                     "reset_seconds": 42 }),
             "a limit in shadow mode promises nothing"
         );
         assert_eq!(serde_json::from_slice::<Value>(&answer).unwrap()["result"]["_meta"]["x"], 1);
     }
     assert!(matches!(Driver::new(&gate, &mut store, NOW).request(&headers(&support::POST), &[CALL.as_bytes()], false),
         support::Fate::Replied(reply) if String::from_utf8_lossy(&reply.body).contains("0 of 10 left in this minute")));
+}
+
+#[test]
+fn of_several_limits_the_tightest_comes_first() {
+    let gate = configuration(|all| {
+        let limit = |counter: &str, max| json!({ "counter": counter, "window": "minute", "max": max });
+        all["policies"]["p"]["all_tools"] =
+            json!({ "limits": [limit("wide", 100), limit("narrow", 2), limit("middle", 9)] });
+    });
+    let answer = answered(&gate, &mut store(), CALL, r#"{"jsonrpc":"2.0","id":1,"result":{}}"#);
+    let told = told(&answer);
+    assert_eq!((&told["counter"], &told["remaining"]), (&json!("narrow"), &json!(1)));
+    let others: Vec<_> = told["others"].as_array().unwrap().iter().map(|other| &other["counter"]).collect();
+    assert_eq!(others, ["cents", "wide", "middle"]);
 }
 
 #[test]
@@ -80,7 +94,7 @@ fn so_does_the_event_that_answers_and_no_other() {
     let out = String::from_utf8(driver.answer("200", Some("text/event-stream"), &chunks)).unwrap();
     let rest = out.strip_prefix(before).unwrap_or_else(|| panic!("{out}"));
     let data = rest.lines().find_map(|line| line.strip_prefix("data:")).unwrap();
-    assert_eq!(told(data.as_bytes())[0]["remaining"], 7.5);
+    assert_eq!(told(data.as_bytes())["remaining"], 7.5);
 }
 
 #[test]
@@ -128,8 +142,8 @@ fn what_a_service_counted_is_told_as_it_said() {
         let seconds = reset.map_or(42, |left| left.seconds);
         assert_eq!(
             told(&answer),
-            json!([{ "name": "calls", "limit": 7, "remaining": 3, "window": "minute", "windowSeconds": 60,
-                     "resetsInSeconds": seconds }])
+            json!({ "counter": "calls", "limit": 7, "remaining": 3, "window": "minute", "window_seconds": 60,
+                     "reset_seconds": seconds })
         );
     }
 }
@@ -152,7 +166,7 @@ fn what_a_service_refused_is_told_in_the_shape_that_is_configured() {
         let Step::Reply(reply) = exchange.limits_counted(None, now, &mut store) else { panic!("it is refused") };
         let body: Value = serde_json::from_slice(&reply.body).unwrap();
         assert_eq!(reply.status, status);
-        assert_eq!(body.pointer(member).unwrap()["policy/limit"]["limit"], 0, "{body}");
+        assert_eq!(body.pointer(member).unwrap()["mcp-policy/budget"]["limit"], 0, "{body}");
         assert!(body.to_string().contains("0 of 0 left in these 60 seconds"), "{body}");
         assert!(reply.headers.iter().any(|(name, _)| *name == "ratelimit"), "{:?}", reply.headers);
     }

@@ -3,6 +3,7 @@
 use super::Reply;
 use super::answer::without;
 use super::passage::Passage;
+use super::spent::BUDGET;
 use super::stand_in::StandIn;
 use crate::wire::jsonrpc::INTERNAL_ERROR;
 use crate::wire::mcp::List;
@@ -26,9 +27,6 @@ pub(super) struct Asked {
     /// What its limits leave, to be told in the `_meta` of its result: the text of a JSON value.
     pub(super) report: Option<String>,
 }
-
-/// The member of `_meta` that tells what limits leave.
-const REPORT: &str = "policy/limits";
 
 /// What of an event stream has passed.
 #[derive(Debug, Default)]
@@ -129,7 +127,7 @@ impl Asked {
             None => replaced,
         };
         let (Some(id), Some(report)) = (&self.id, &self.report) else { return restored };
-        with_meta(restored.as_deref().unwrap_or(original), id, REPORT, report).or(restored)
+        with_meta(restored.as_deref().unwrap_or(original), id, BUDGET, report).or(restored)
     }
 
     pub(super) fn error(&self, id: Option<&str>, reason: &str) -> Vec<u8> {

@@ -160,6 +160,7 @@ impl Exchange {
             }
             Some((rule, message, budget)) => {
                 std::mem::take(&mut self.reservation).refund(store);
+                let told = rule.clone();
                 if !is_hidden {
                     if record.outcome == Outcome::ShadowDenied {
                         record.shadow_rule = Some(std::mem::take(&mut record.rule));
@@ -170,7 +171,7 @@ impl Exchange {
                 }
                 match (asked.id.as_deref(), budget) {
                     (Some(id), Some(budget)) => {
-                        let reply = spent::reply(id, is_call, &message, &budget, &gate.settings);
+                        let reply = spent::reply(id, is_call, (&told, &message), &budget, &gate.settings);
                         self.answer(reply, record)
                     }
                     (id, _) => self.deny(id, is_call, &message, record),

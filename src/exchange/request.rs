@@ -247,7 +247,7 @@ impl Exchange {
         }
         let Some(id) = id else { return self.answer(Reply::empty(202), record) };
         if let Some(budget) = &decision.budget {
-            let reply = spent::reply(id.as_str(), is_call, &decision.message, budget, &gate.settings);
+            let reply = spent::reply(id.as_str(), is_call, (decision.rule, &decision.message), budget, &gate.settings);
             return self.answer(reply, record);
         }
         if decision.rule == rule::MALFORMED {
@@ -262,7 +262,7 @@ impl Exchange {
         // The record still says that it was hidden; only the caller cannot tell.
         let guess = policy.decide_as_unknown(&query, store);
         if let Some(budget) = &guess.budget {
-            let reply = spent::reply(id.as_str(), is_call, &guess.message, budget, &gate.settings);
+            let reply = spent::reply(id.as_str(), is_call, (guess.rule, &guess.message), budget, &gate.settings);
             return self.answer(reply, record);
         }
         if !guess.outcome.goes_on() {

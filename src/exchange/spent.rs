@@ -9,20 +9,33 @@ use crate::wire::jsonrpc::{LIMIT_REACHED, POLICY_DENIED};
 use crate::wire::reply::{self, string};
 use std::borrow::Cow;
 
-/// The member of `_meta` and `data`.
-const MEMBER: &str = "policy/limit";
+/// The member of `_meta` and `data` that tells which rule refused.
+pub(super) const RULE: &str = "mcp-policy/rule";
 
-/// What the limits of a call leave that goes on, for the `_meta` of its result: the text of a JSON array; `None` when
-/// nothing is known of any.
+/// The member of `_meta` and `data` that tells what is left.
+pub(super) const BUDGET: &str = "mcp-policy/budget";
+
+/// What the limits of a call leave that goes on, for the `_meta` of its result: the text of a JSON object, about the one of
+/// which the smallest share is left, with the others in it; `None` when nothing is known of any.
 pub(super) fn report(budgets: &[Budget]) -> Option<String> {
-    let objects: Vec<String> = budgets.iter().map(object).collect();
-    (!objects.is_empty()).then(|| format!("[{}]", objects.join(",")))
+    let share = |budget: &Budget| (u128::from(budget.remaining) << 64) / u128::from(budget.limit.max(1));
+    let (place, tightest) = budgets.iter().enumerate().min_by_key(|(_, budget)| share(budget))?;
+    let others = budgets.iter().enumerate().filter(|(other, _)| *other != place);
+    let others: Vec<String> = others.map(|(_, budget)| object(budget, "")).collect();
+    let more = if others.is_empty() { String::new() } else { format!(",\"others\":[{}]", others.join(",")) };
+    Some(object(tightest, &more))
 }
 
 /// `id`: the raw token.
-pub(super) fn reply(id: &str, is_call: bool, message: &str, budget: &Budget, settings: &Settings) -> Reply {
+pub(super) fn reply(
+    id: &str,
+    is_call: bool,
+    (rule, message): (&str, &str),
+    budget: &Budget,
+    settings: &Settings,
+) -> Reply {
     let text = format!("{}{message} ({})", settings.deny_prefix, words(budget));
-    let data = format!("{{\"{MEMBER}\":{}}}", object(budget));
+    let data = format!("{{\"{BUDGET}\":{},\"{RULE}\":{}}}", object(budget, ""), string(rule));
     let (status, body) = match settings.limit_reply {
         // Only the result of a call can say that it failed, in words that reach the model.
         LimitReply::ToolError if is_call => (200, reply::refused_call_with(id, &text, &data)),
@@ -45,12 +58,13 @@ fn words(budget: &Budget) -> String {
     }
 }
 
-fn object(budget: &Budget) -> String {
-    let Budget { name, limit, remaining, window, window_seconds, resets_in } = budget;
+/// `more`: the text of further members.
+fn object(budget: &Budget, more: &str) -> String {
+    let Budget { counter, limit, remaining, window, window_seconds, resets_in } = budget;
     let number = |number: &Option<u64>| number.map_or("null".to_owned(), |number| number.to_string());
     format!(
-        r#"{{"name":{},"limit":{},"remaining":{},"window":{},"windowSeconds":{},"resetsInSeconds":{}}}"#,
-        string(name),
+        r#"{{"counter":{},"limit":{},"remaining":{},"window":{},"window_seconds":{},"reset_seconds":{}{more}}}"#,
+        string(counter),
         amount(*limit),
         amount(*remaining),
         string(window),
@@ -62,7 +76,8 @@ fn object(budget: &Budget) -> String {
 fn headers(budget: &Budget) -> Vec<(&'static str, Cow<'static, str>)> {
     // A structured field's string (RFC 9651); what it cannot hold stands in `_meta`.
     let is_string = |byte: u8| (b' '..=b'~').contains(&byte) && !matches!(byte, b'"' | b'\\');
-    let name = if budget.name.len() <= 64 && budget.name.bytes().all(is_string) { &budget.name } else { "limit" };
+    let is_short = budget.counter.len() <= 64 && budget.counter.bytes().all(is_string);
+    let name = if is_short { &budget.counter } else { "limit" };
     // Its numbers are integers.
     let whole = |millionths: u64| millionths / 1_000_000;
     let window = budget.window_seconds.map_or(String::new(), |seconds| format!(";w={seconds}"));
@@ -81,7 +96,7 @@ mod tests {
 
     fn budget(resets_in: Option<u64>) -> Budget {
         Budget {
-            name: "a \"b\"".into(),
+            counter: "a \"b\"".into(),
             limit: 2_500_000,
             remaining: 500_000,
             window: "minute".into(),
@@ -95,8 +110,8 @@ mod tests {
         assert_eq!(words(&budget(Some(1))), "0.5 of 2.5 left in this minute, room again in 1 second");
         assert_eq!(words(&budget(None)), "0.5 of 2.5 left in this minute, and no more to come");
         assert_eq!(
-            object(&budget(Some(7))),
-            r#"{"name":"a \"b\"","limit":2.5,"remaining":0.5,"window":"minute","windowSeconds":60,"resetsInSeconds":7}"#
+            object(&budget(Some(7)), ""),
+            r#"{"counter":"a \"b\"","limit":2.5,"remaining":0.5,"window":"minute","window_seconds":60,"reset_seconds":7}"#
         );
         let lines = headers(&budget(Some(7)));
         let line = |name: &str| lines.iter().find(|(other, _)| *other == name).map(|(_, value)| value.as_ref());

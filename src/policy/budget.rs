@@ -6,8 +6,8 @@ use super::window::Window;
 /// The state of one limit for one call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Budget {
-    /// The limit's name in its rule: its `id`, else its counter.
-    pub name: String,
+    /// Its counter's name.
+    pub counter: String,
     /// The most that its window admits, in millionths.
     pub limit: u64,
     /// What is left of that, in millionths.
@@ -21,10 +21,10 @@ pub struct Budget {
 }
 
 impl Budget {
-    pub(super) fn new(name: &str, window: Window, now: u64, limit: u64, total: u64, resets_in: Option<u64>) -> Self {
+    pub(super) fn new(counter: &str, window: Window, now: u64, limit: u64, total: u64, resets_in: Option<u64>) -> Self {
         let (start, end) = window.around(now);
         Self {
-            name: name.to_owned(),
+            counter: counter.to_owned(),
             limit,
             remaining: limit.saturating_sub(total),
             window: window.to_string(),

@@ -24,8 +24,7 @@ const MAX_KEY_PART_BYTES: usize = 128;
 #[derive(Debug)]
 pub(super) struct Limit {
     pub(super) rule: String,
-    /// The last part of its rule.
-    name: String,
+    counter: String,
     message: String,
     /// For calls that continue one: what is said, and their own maximum in millionths.
     continuations: Option<(String, u64)>,
@@ -93,15 +92,15 @@ impl Limit {
             push_part(&mut key_prefix, part);
         }
         let kept = (limit.at.clone(), Kept::new(policy, &limit));
-        let name = limit.id.unwrap_or(limit.counter);
+        let name = limit.id.as_deref().unwrap_or(&limit.counter);
         let continuations = limit.continuations.map(|(max_text, max)| {
             let default = format!("Rate limit of {max_text} continuations per {window} reached. Try again later.");
             (limit.on_deny.clone().unwrap_or(default), max)
         });
         Self {
             continuations,
-            rule: limit.list.within(policy_at).child(&name).as_str().to_owned(),
-            name,
+            rule: limit.list.within(policy_at).child(name).as_str().to_owned(),
+            counter: limit.counter,
             message: limit.on_deny.unwrap_or(default),
             is_shadow: limit.is_shadow,
             window,
@@ -143,7 +142,7 @@ impl Limit {
 
     fn budget(&self, query: &Query<'_>, total: u64, resets_in: Option<u64>) -> Budget {
         let now = query.now.millis() / 1000;
-        Budget::new(&self.name, self.window, now, self.max(query), total, resets_in)
+        Budget::new(&self.counter, self.window, now, self.max(query), total, resets_in)
     }
 
     /// Whether reserving it reads the call's arguments.
@@ -331,7 +330,7 @@ impl Reservation {
         let here = limit.here(*amount, query);
         self.remote.get_or_insert_default().question.add(
             kept,
-            Deferred { rule, name: limit.name.clone(), message, is_shadow, here },
+            Deferred { rule, counter: limit.counter.clone(), message, is_shadow, here },
             &limit.scope,
             query,
         );

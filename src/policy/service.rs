@@ -178,8 +178,7 @@ pub struct Counter {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Deferred {
     pub(super) rule: String,
-    /// The last part of its rule.
-    pub(super) name: String,
+    pub(super) counter: String,
     pub(super) message: String,
     pub(super) is_shadow: bool,
     /// How it is counted without the service.
@@ -193,7 +192,7 @@ impl Deferred {
     fn budget(&self, max: u32, standing: Standing) -> Budget {
         let (window, now) = (self.here.request.window, self.here.request.now);
         let max = u64::from(max).saturating_mul(MICROS);
-        Budget::new(&self.name, window, now, max, standing.total, standing.resets_in)
+        Budget::new(&self.counter, window, now, max, standing.total, standing.resets_in)
     }
 }
 

@@ -105,9 +105,12 @@ fn a_limit_that_is_reached_tells_when_there_is_room_in_the_shape_that_is_configu
         let response = envoy.connect().exchange(&Request::post(mcp::call("7", "work")));
         assert_eq!(response.status, status, "{response:?}");
         let answer = response.json();
-        let limit = answer.pointer(member).map(|member| &member["policy/limit"]).expect("what is left");
-        let seconds = limit["resetsInSeconds"].as_u64();
-        assert_eq!((&answer["id"], &limit["remaining"], &limit["windowSeconds"]), (&json!(7), &json!(0), &json!(3600)));
+        let limit = answer.pointer(member).map(|member| &member["mcp-policy/budget"]).expect("what is left");
+        let seconds = limit["reset_seconds"].as_u64();
+        assert_eq!(
+            (&answer["id"], &limit["remaining"], &limit["window_seconds"]),
+            (&json!(7), &json!(0), &json!(3600))
+        );
         let head = |name: &str| response.head.text(name);
         assert_eq!(head("ratelimit-policy"), r#""calls";q=0;w=3600"#);
         // With a maximum of 0 there is never room.
@@ -135,8 +138,11 @@ fn a_call_that_goes_on_tells_what_is_left_when_that_is_asked_for() {
     let mut connection = envoy.connect();
     for left in [2, 1, 0] {
         let answer = connection.exchange(&Request::post(mcp::call("7", "work"))).json();
-        let limit = &answer["result"]["_meta"]["policy/limits"][0];
-        assert_eq!((&limit["name"], &limit["limit"], &limit["remaining"]), (&json!("calls"), &json!(3), &json!(left)));
+        let limit = &answer["result"]["_meta"]["mcp-policy/budget"];
+        assert_eq!(
+            (&limit["counter"], &limit["limit"], &limit["remaining"]),
+            (&json!("calls"), &json!(3), &json!(left))
+        );
         assert_ne!(answer["result"]["content"], Value::Null, "{answer}");
     }
     assert_eq!((envoy.traps(), upstream.count()), (0, 3));

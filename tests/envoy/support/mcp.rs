@@ -21,9 +21,9 @@ pub(crate) fn list(id: &str) -> String {
 /// Whether this is the answer to a call that a limit refuses with these words, and tells what is left of it.
 pub(crate) fn is_limited(answer: &str, id: &str, text: &str) -> bool {
     let Ok(answer) = serde_json::from_str::<Value>(answer) else { return false };
-    let (result, limit) = (&answer["result"], &answer["result"]["_meta"]["policy/limit"]);
+    let (result, limit) = (&answer["result"], &answer["result"]["_meta"]["mcp-policy/budget"]);
     let words = result["content"][0]["text"].as_str().unwrap_or_default();
-    let (remaining, seconds) = (&limit["remaining"], &limit["resetsInSeconds"]);
+    let (remaining, seconds) = (&limit["remaining"], &limit["reset_seconds"]);
     serde_json::from_str::<Value>(id).is_ok_and(|id| answer["id"] == id)
         && result["isError"] == true
         && words.starts_with(&format!("{text} ({remaining} of {} left in th", limit["limit"]))
