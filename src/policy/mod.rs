@@ -42,6 +42,7 @@ pub use facts::{Claim, Facts, NoFacts, Unclear};
 pub use fields::Fields;
 pub use lease::{Block, Draw, Slot, Spent};
 pub use limit::Reservation;
+pub(crate) use number::same_number;
 pub(crate) use path::claim_path;
 pub(crate) use pattern::Pattern;
 pub use pin::Pin;

@@ -113,6 +113,11 @@ pub(super) fn rounded(a: &str, bound: &str) -> Option<Ordering> {
 }
 
 /// Whether a parser that rounds more than once may read one for the other; `serde_json` does, unless told not to.
+/// Whether two JSON numbers are one value.
+pub(crate) fn same_number(a: &str, b: &str) -> bool {
+    Decimal::parse(a).zip(Decimal::parse(b)).is_some_and(|(a, b)| a == b)
+}
+
 fn are_near(a: f64, b: f64) -> bool {
     /// Floats between the nearest and what such a parser finds, with room to spare; numbers of at most
     /// [`FLOAT_DIGITS`] digits are further apart.
