@@ -138,10 +138,10 @@ impl Bucket {
         self.0.iter_mut().for_each(|slot| change(&mut slot.count));
     }
 
-    /// Changes the count at `place`, where it has one.
-    pub(super) fn change(&mut self, place: &Place, change: impl FnOnce(&mut Count)) {
+    /// Puts `count` in the place of the one at `place`, where it has one.
+    pub(super) fn change(&mut self, place: &Place, count: Count) {
         if let Some(slot) = self.0.iter_mut().find(|slot| slot.tag == place.tag) {
-            change(&mut slot.count);
+            slot.count = count;
         }
     }
 }
