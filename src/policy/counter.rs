@@ -32,6 +32,8 @@ pub(super) struct Request {
     /// What to add, and up to what, in millionths.
     pub(super) amount: u64,
     pub(super) max: u64,
+    /// How much of that the same call has added already.
+    pub(super) held: u64,
 }
 
 /// Why nothing was added.
@@ -118,22 +120,20 @@ impl Count {
 /// Adds an amount to the counter at `place`, if there is room for it.
 pub(super) fn charge(place: &Place, request: &Request, store: &mut dyn Store) -> Result<Charge, NotCounted> {
     let (start, _) = request.window.around(request.now);
+    let request = &Request { amount: request.amount.max(request.held), ..*request };
+    let amount = request.amount - request.held;
     for _ in 0..MAX_TRIES {
         let (mut bucket, version) = read(place, store).map_err(|Unread| NotCounted::Uncertain)?;
         let count = Count::in_window(bucket.count(place), start, request.window);
-        if count.total(request).saturating_add(request.amount) > request.max {
-            return Err(NotCounted::Full(count.total(request), count.room_in(request)));
+        let others = Count { used: count.used.saturating_sub(request.held), ..count };
+        if others.total(request).saturating_add(request.amount) > request.max {
+            return Err(NotCounted::Full(others.total(request), others.room_in(request)));
         }
-        let charge = Charge {
-            place: place.clone(),
-            window: request.window,
-            window_start: count.window_start,
-            amount: request.amount,
-        };
-        if request.amount == 0 {
+        let charge = Charge { place: place.clone(), window: request.window, window_start: count.window_start, amount };
+        if amount == 0 {
             return Ok(charge);
         }
-        let more = Count { used: count.used.saturating_add(request.amount), ..count };
+        let more = Count { used: count.used.saturating_add(amount), ..count };
         if !bucket.keep(place, more, more.expires(request), request.now) {
             return Err(NotCounted::NoPlace);
         }
@@ -205,7 +205,7 @@ mod tests {
         Place::of(Part::Owned, b"k")
     }
 
-    const MINUTE: Request = Request { now: 0, window: Window::Minute, is_rolling: false, amount: 1, max: 10 };
+    const MINUTE: Request = Request { now: 0, window: Window::Minute, is_rolling: false, amount: 1, max: 10, held: 0 };
 
     #[test]
     fn a_rolling_window_counts_the_share_of_the_last_one() {
@@ -247,6 +247,19 @@ mod tests {
         charge(&k(), &rolling(420, 10), &mut store).unwrap();
         early.refund(&mut store);
         assert_eq!(charge(&k(), &rolling(420, 1), &mut store), Err(NotCounted::Full(10, Some(66))));
+    }
+
+    #[test]
+    fn what_is_left_is_what_others_leave() {
+        let (mut store, first) = (MemoryStore::default(), Request { amount: 4, ..MINUTE });
+        charge(&k(), &first, &mut store).unwrap();
+        charge(&k(), &first, &mut store).unwrap();
+        // The second call's other limit.
+        let second = Request { held: 4, ..first };
+        assert_eq!(charge(&k(), &Request { amount: 7, ..second }, &mut store), Err(NotCounted::Full(4, Some(60))));
+        assert_eq!(charge(&k(), &Request { amount: 11, ..second }, &mut store), Err(NotCounted::Full(4, None)));
+        assert_eq!(charge(&k(), &Request { amount: 6, ..second }, &mut store).unwrap().amount, 2);
+        assert_eq!(charge(&k(), &MINUTE, &mut store), Err(NotCounted::Full(10, Some(60))));
     }
 
     #[test]

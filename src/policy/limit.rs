@@ -200,6 +200,7 @@ impl Limit {
             is_rolling: self.is_rolling,
             amount,
             max: self.max(query),
+            held: 0,
         };
         Here { place, shared, request }
     }
@@ -309,8 +310,7 @@ impl Reservation {
         store: &mut dyn Store,
     ) -> Result<Charge, NotCounted> {
         let same = self.charges.iter().filter(|charge| charge.place == *place);
-        let charged: u64 = same.map(|charge| charge.amount).sum();
-        request.amount = request.amount.saturating_sub(charged);
+        request.held = same.map(|charge| charge.amount).sum();
         counter::charge(place, &request, store)
     }
 
