@@ -63,6 +63,12 @@ fn month_around(at: i128) -> (i128, Option<i128>) {
     let (mut start, mut year) = (0, 1970);
     loop {
         let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+        year += 1;
+        let end = start + if is_leap { 366 } else { 365 } * DAY;
+        if at >= end {
+            start = end;
+            continue;
+        }
         for days in [31, if is_leap { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] {
             let end = start + days * DAY;
             if at < end {
@@ -70,7 +76,6 @@ fn month_around(at: i128) -> (i128, Option<i128>) {
             }
             start = end;
         }
-        year += 1;
     }
 }
 

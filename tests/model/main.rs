@@ -23,7 +23,7 @@ use proptest_state_machine::{ReferenceStateMachine, StateMachineTest};
 use random::Operation;
 use reference::{Answer, Call, End, Left, Millionths, Reference};
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 /// Operations of one run, from an empty store.
 const OPERATIONS_OF_A_RUN: usize = 250;
@@ -40,7 +40,7 @@ impl ReferenceStateMachine for Model {
     fn init_state() -> BoxedStrategy<Reference> {
         // From 2020 on, for thirty years.
         let now = 1_577_836_800_000_i128..2_524_608_000_000;
-        (now, random::document()).prop_map(|(now, document)| Reference::new(now, document)).boxed()
+        (now, random::document()).prop_map(|(now, document)| Reference::new(now, Arc::new(document))).boxed()
     }
 
     fn transitions(_: &Reference) -> BoxedStrategy<Operation> {
@@ -60,11 +60,11 @@ impl ReferenceStateMachine for Model {
                 state.seen.push(if state.now < before { "the clock went back" } else { "the clock went on" });
             }
             Operation::Reload(document) => {
-                state.policy = document.clone();
+                state.policy = Arc::clone(document);
                 state.seen.push("another policy");
             }
             Operation::Edit(edit) => {
-                edit.apply(&mut state.policy);
+                edit.apply(Arc::make_mut(&mut state.policy));
                 state.seen.push("an edited policy");
             }
         }
@@ -181,7 +181,7 @@ impl StateMachineTest for Model {
         }
         if let Some(call) = engine.last_call {
             for (limit, used) in reference.state(&call) {
-                assert_eq!(engine.used(&limit, &call, reference.now), used, "what counts of {limit:?} for {call:?}");
+                assert_eq!(engine.used(limit, &call, reference.now), used, "what counts of {limit:?} for {call:?}");
             }
         }
         let mut seen = SEEN.lock().unwrap();

@@ -41,9 +41,6 @@ pub struct Limit {
     pub adds: Adds,
     pub is_rolling: bool,
     pub is_shadow: bool,
-    /// Where it stands, see [`Document::limits_of`].
-    pub rule: String,
-    pub name: String,
 }
 
 /// A policy of nothing but limits.
@@ -65,6 +62,11 @@ impl Limit {
     pub fn max_of(&self, call: &Call) -> Millionths {
         let text = self.continuations.filter(|_| call.continues).unwrap_or(self.max);
         exact(text).unwrap().0
+    }
+
+    /// The last part of its rule.
+    pub fn name(&self) -> &'static str {
+        self.id.unwrap_or(self.counter)
     }
 
     pub fn written(&self) -> Value {
@@ -127,19 +129,20 @@ impl Document {
         })
     }
 
-    /// The limits that a call of `target` falls under, in order.
-    pub fn limits_of(&self, target: Target) -> Vec<Limit> {
-        let (entry, is_tool) = match target {
-            Target::Tool(name) => (format!("/tools/{name}"), true),
-            Target::Prompt(name) => (format!("/prompts/items/{name}"), false),
-        };
-        let own = self.entries.get(&target).into_iter().flatten().map(|limit| (limit, entry.as_str()));
-        let all = self.all_tools.iter().filter(|_| is_tool).map(|limit| (limit, "/all_tools"));
-        own.chain(all)
-            .map(|(limit, at)| {
-                let name = limit.id.unwrap_or(limit.counter);
-                Limit { rule: format!("{at}/limits/{name}"), name: name.to_owned(), ..limit.clone() }
-            })
-            .collect()
+    /// The limits that a call of `target` falls under, in order, each with whether it is the entry's own.
+    pub fn limits_of(&self, target: Target) -> impl Iterator<Item = (&Limit, bool)> {
+        let own = self.entries.get(&target).into_iter().flatten().map(|limit| (limit, true));
+        let is_tool = matches!(target, Target::Tool(_));
+        own.chain(self.all_tools.iter().filter(move |_| is_tool).map(|limit| (limit, false)))
+    }
+}
+
+/// The rule of a limit that a call of `target` falls under.
+pub fn rule(target: Target, limit: &Limit, is_own: bool) -> String {
+    let name = limit.name();
+    match target {
+        _ if !is_own => format!("/all_tools/limits/{name}"),
+        Target::Tool(tool) => format!("/tools/{tool}/limits/{name}"),
+        Target::Prompt(prompt) => format!("/prompts/items/{prompt}/limits/{name}"),
     }
 }

@@ -8,6 +8,7 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::{Index, select, subsequence};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 const TARGETS: [Target; 4] = [Target::Tool("a"), Target::Tool("b"), Target::Tool("c"), Target::Prompt("a")];
 const COUNTERS: [&str; 3] = ["calls", "units", "b"];
@@ -41,7 +42,7 @@ pub enum Operation {
     /// One of the calls in flight is over.
     Finish(Index, End),
     Clock(Move),
-    Reload(Document),
+    Reload(Arc<Document>),
     Edit(Edit),
 }
 
@@ -59,7 +60,7 @@ pub enum Edit {
     Max(Index, &'static str),
     Counter(Index, &'static str),
     Remove(Index),
-    AddForAll(Limit),
+    AddForAll(Arc<Limit>),
 }
 
 fn span() -> impl Strategy<Value = Span> {
@@ -90,8 +91,7 @@ fn limit() -> impl Strategy<Value = Limit> {
                 scope.push(Scope::Session);
             }
             let is_rolling = is_rolling && !matches!(span, Span::Month | Span::Session);
-            let (rule, name) = (String::new(), String::new());
-            Limit { counter, id, span, scope, max, continuations, adds, is_rolling, is_shadow, rule, name }
+            Limit { counter, id, span, scope, max, continuations, adds, is_rolling, is_shadow }
         },
     )
 }
@@ -133,11 +133,11 @@ fn end() -> impl Strategy<Value = End> {
 }
 
 fn clock() -> impl Strategy<Value = Move> {
-    let edge = (span(), 0_i128..3, select(vec![-1000, -1, 0, 1, 999, 1000]));
+    let edge = (span(), 0_i128..3, select(vec![-1000, -1, 0, 1, 999, 1000, 20_000]));
     prop_oneof![
         6 => (0_i128..3000).prop_map(Move::By),
         4 => (0_i128..100_000).prop_map(Move::By),
-        4 => edge.prop_map(|(span, windows, past)| Move::Edge(span, windows, past)),
+        5 => edge.prop_map(|(span, windows, past)| Move::Edge(span, windows, past)),
         1 => (-200_000_i128..0).prop_map(Move::By),
         1 => (-40 * 86_400_000_i128..40 * 86_400_000).prop_map(Move::By),
     ]
@@ -148,7 +148,7 @@ fn edit() -> impl Strategy<Value = Edit> {
         4 => (any::<Index>(), select(&MAXIMA[..])).prop_map(|(index, max)| Edit::Max(index, max)),
         1 => (any::<Index>(), select(&COUNTERS[..])).prop_map(|(index, counter)| Edit::Counter(index, counter)),
         1 => any::<Index>().prop_map(Edit::Remove),
-        1 => limit().prop_map(Edit::AddForAll),
+        1 => limit().prop_map(|limit| Edit::AddForAll(Arc::new(limit))),
     ]
 }
 
@@ -157,7 +157,7 @@ pub fn operation() -> impl Strategy<Value = Operation> {
         60 => call().prop_map(Operation::Call),
         22 => (any::<Index>(), end()).prop_map(|(index, end)| Operation::Finish(index, end)),
         12 => clock().prop_map(Operation::Clock),
-        1 => document().prop_map(Operation::Reload),
+        1 => document().prop_map(|document| Operation::Reload(Arc::new(document))),
         2 => edit().prop_map(Operation::Edit),
     ]
 }
@@ -206,7 +206,7 @@ impl Edit {
                     left -= list.len();
                 }
             }
-            Self::AddForAll(limit) => lists.last_mut().unwrap().insert(0, limit.clone()),
+            Self::AddForAll(limit) => lists.last_mut().unwrap().insert(0, Limit::clone(limit)),
         }
         lists.into_iter().for_each(distinct);
     }

@@ -2,8 +2,9 @@
 //! each of its windows, none of which is ever dropped.
 
 use super::calendar::Span;
-use super::policy::{Adds, Document, Limit, Scope, Target};
+use super::policy::{Adds, Document, Limit, Scope, Target, rule};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Amounts, in millionths.
 pub type Millionths = i128;
@@ -75,7 +76,7 @@ struct Taken {
 pub struct Reference {
     /// Milliseconds since the epoch.
     pub now: i128,
-    pub policy: Document,
+    pub policy: Arc<Document>,
     sums: BTreeMap<Count, BTreeMap<i128, Millionths>>,
     in_flight: Vec<Vec<Taken>>,
     /// What the last call was told.
@@ -85,7 +86,7 @@ pub struct Reference {
 }
 
 impl Reference {
-    pub fn new(now: i128, policy: Document) -> Self {
+    pub fn new(now: i128, policy: Arc<Document>) -> Self {
         Self { now, policy, sums: BTreeMap::new(), in_flight: Vec::new(), answer: None, seen: Vec::new() }
     }
 
@@ -100,12 +101,13 @@ impl Reference {
 
     pub fn call(&mut self, call: &Call) {
         let (mut taken, mut noted) = (Vec::new(), None);
-        for limit in self.policy.limits_of(call.target) {
-            match self.reserve(&limit, call, &mut taken) {
+        let policy = Arc::clone(&self.policy);
+        for (limit, is_own) in policy.limits_of(call.target) {
+            match self.reserve(limit, call, &mut taken) {
                 Ok(()) => {}
                 Err(_) if limit.is_shadow => {
                     self.seen.push("noted in shadow mode");
-                    noted.get_or_insert(limit.rule);
+                    noted.get_or_insert_with(|| rule(call.target, limit, is_own));
                 }
                 Err(left) => {
                     self.seen.push(if left.is_some() { "refused by a limit" } else { "refused for want of an amount" });
@@ -113,7 +115,8 @@ impl Reference {
                     // Nothing is spent, but what was reserved for a moment has begun its window.
                     taken.iter_mut().for_each(|taken| taken.amount = 0);
                     self.take(&taken);
-                    self.answer = Some(Answer { goes_on: false, rule: limit.rule, left });
+                    let rule = rule(call.target, limit, is_own);
+                    self.answer = Some(Answer { goes_on: false, rule, left });
                     return;
                 }
             }
@@ -143,7 +146,7 @@ impl Reference {
         if used(now) + amount > max {
             let (start, end) = limit.span.around(now);
             return Err(Some(Left {
-                name: limit.name.clone(),
+                name: limit.name().to_owned(),
                 limit: max,
                 remaining: (max - used(now)).max(0),
                 window: limit.span.words(),
@@ -233,10 +236,9 @@ impl Reference {
     }
 
     /// What counts now of each limit that a call falls under.
-    pub fn state(&self, call: &Call) -> Vec<(Limit, Millionths)> {
+    pub fn state(&self, call: &Call) -> impl Iterator<Item = (&Limit, Millionths)> {
         let used = |limit: &Limit| self.used(&Count::of(limit, call), limit.is_rolling, self.second());
-        let limits = self.policy.limits_of(call.target);
-        limits.into_iter().map(|limit| (limit.clone(), used(&limit))).collect()
+        self.policy.limits_of(call.target).map(move |(limit, _)| (limit, used(limit)))
     }
 }
 
