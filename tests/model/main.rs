@@ -147,7 +147,7 @@ impl Engine {
             assert!(decision.reservation.is_empty(), "a refused call holds nothing");
         }
         self.last_call = Some(*call);
-        Answer { goes_on, rule, left: budget.as_deref().map(left) }
+        Answer { goes_on, rule, left: budget.as_deref().map(|budget| Box::new(left(budget))) }
     }
 }
 

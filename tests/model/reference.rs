@@ -60,7 +60,7 @@ pub struct Answer {
     pub goes_on: bool,
     /// The rule that refused, or would have.
     pub rule: String,
-    pub left: Option<Left>,
+    pub left: Option<Box<Left>>,
 }
 
 /// What was taken from one window of one count.
@@ -128,7 +128,7 @@ impl Reference {
     }
 
     /// Notes what the call adds in `taken`; where there is no room for it, says what is left.
-    fn reserve(&mut self, limit: &Limit, call: &Call, taken: &mut Vec<Taken>) -> Result<(), Option<Left>> {
+    fn reserve(&mut self, limit: &Limit, call: &Call, taken: &mut Vec<Taken>) -> Result<(), Option<Box<Left>>> {
         let amount = match (&limit.adds, call.amount) {
             (Adds::Always(amount), _) => amount * 1_000_000,
             (Adds::Argument { skips_missing: true }, None | Some("null")) => {
@@ -145,14 +145,14 @@ impl Reference {
         let used = |at: i128| self.used(&count, limit.is_rolling, at);
         if used(now) + amount > max {
             let (start, end) = limit.span.around(now);
-            return Err(Some(Left {
+            return Err(Some(Box::new(Left {
                 name: limit.name().to_owned(),
                 limit: max,
                 remaining: (max - used(now)).max(0),
                 window: limit.span.words(),
                 window_seconds: end.map(|end| end - start),
                 resets_in: self.first_second(limit, &count, |at| used(at) + amount <= max),
-            }));
+            })));
         }
         let window = self.window_in_force(&count, now);
         let last = self.sums.get(&count).and_then(|sums| sums.keys().next_back());
