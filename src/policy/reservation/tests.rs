@@ -5,6 +5,7 @@ use super::super::store::{MemoryStore, PutError, Unavailable, Version};
 use super::super::{Decision, NoFacts, Outcome, Policy, Principal, Target, rule};
 use super::*;
 use crate::timestamp::Timestamp;
+use crate::wire::mcp::Feature;
 
 const POLICY: &str = r#"{"version":"1","default":"allow","all_tools":{"limits":[
     {"counter":"a","window":"minute","max":5,"scope":"global"},
@@ -110,4 +111,24 @@ fn a_refund_gives_every_hit_back() {
         decide(&policy, 0, &mut store).reservation.refund(&mut store);
     }
     assert_eq!(decide(&policy, 0, &mut store).outcome, Outcome::Allowed);
+}
+
+#[test]
+fn limits_that_share_a_count_are_both_judged_by_the_larger_amount() {
+    let limit = |max: u32, increment: u32, mode: &str| {
+        format!(r#"{{"counter":"c","window":"day","id":"{max}","max":{max},"increment":{increment},"mode":"{mode}"}}"#)
+    };
+    let allowed = |limits: [String; 2]| {
+        let text = format!(r#"{{"version":"1","default":"allow","all_tools":{{"limits":[{}]}}}}"#, limits.join(","));
+        let policy = Policy::load("test", &text).unwrap();
+        let mut store = MemoryStore::default();
+        let count = (0..9).take_while(|_| decide(&policy, 0, &mut store).outcome.goes_on()).count();
+        let last = decide(&policy, 0, &mut store);
+        (count, last.rule.to_owned(), last.shadow_rule.map(str::to_owned))
+    };
+    let rule = |name: &str| format!("/all_tools/limits/{name}");
+    let (small, large) = (limit(7, 1, "enforce"), limit(100, 3, "enforce"));
+    assert_eq!(allowed([small.clone(), large.clone()]), (2, rule("7"), None), "never 9 of 7");
+    assert_eq!(allowed([large, small.clone()]), (2, rule("7"), None));
+    assert_eq!(allowed([limit(2, 1, "shadow"), small]), (7, rule("7"), Some(rule("2"))), "the record names both");
 }
