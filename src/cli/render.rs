@@ -326,7 +326,7 @@ mod tests {
             assert_eq!(new_lines(&file, template), lines, "{name}");
             assert_eq!(file.lines().count(), template.lines().count(), "{name}");
         }
-        assert_eq!(new_lines(&plugin(&wasm).unwrap(), PLUGIN), [r#"          filename: "/opt/a \"b\" #c\\d.wasm""#]);
+        assert_eq!(new_lines(&plugin(&wasm).unwrap(), PLUGIN), [r#"            filename: "/opt/a \"b\" #c\\d.wasm""#]);
     }
 
     #[test]
