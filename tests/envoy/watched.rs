@@ -41,6 +41,18 @@ fn runs(envoy: &Envoy, tool: &str) -> bool {
     called(envoy, tool).json()["result"]["isError"] != true
 }
 
+/// Files that are no plugin with a policy, each with what it is.
+fn faulty(good: &str) -> [(&'static str, String); 5] {
+    let resource = format!("resources:\n- {{ \"@type\": {RESOURCE}, name: mcp-policy, typed_config: {CORS} }}\n");
+    [
+        ("a faulty policy", good.replacen("\"deny\"", "\"denied\"", 1)),
+        ("half a file", good[..good.len() / 2].to_owned()),
+        ("nothing", String::new()),
+        ("no plugin", "resources: []\n".to_owned()),
+        ("another filter", resource),
+    ]
+}
+
 #[test]
 fn the_example_is_what_envoy_takes() {
     let Some(parts) = Parts::gateway() else { return };
@@ -108,25 +120,36 @@ fn a_start_without_a_good_file_lets_nothing_pass() {
     let upstream = Upstream::running_every_call();
     put_plugin(name, &only("a"), &plugin);
     let good = fs::read_to_string(&plugin).expect("the plugin's file");
-    for (what, faulty) in [
-        ("a faulty policy", good.replacen("allow", "alow", 1).replacen("deny", "denied", 1)),
-        ("half a file", good[..good.len() / 2].to_owned()),
-        ("no plugin", "resources: []\n".to_owned()),
-        (
-            "another filter",
-            format!("resources:\n- {{ \"@type\": {RESOURCE}, name: mcp-policy, typed_config: {CORS} }}\n"),
-        ),
-    ] {
+    for (what, faulty) in faulty(&good) {
         fs::write(&plugin, faulty).expect("a file in target/e2e");
         let envoy = Envoy::start(&parts, name, &render_watching(&plugin, upstream.address));
         for request in [Request::post(mcp::call("1", "a")), Request::stream(), Request::post(mcp::list("1"))] {
             assert_eq!(envoy.connect().exchange(&request).status, 500, "{what}");
         }
         assert_eq!(upstream.settled().len(), 0, "{what}: nothing reaches the server");
-        if what == "another filter" {
-            put_plugin(name, &only("a"), &plugin);
-            wait::until("the good file is in force", || called(&envoy, "a").status == 200);
-            assert!(runs(&envoy, "a") && !runs(&envoy, "b"));
-        }
     }
+    let envoy = Envoy::start(&parts, name, &render_watching(&plugin, upstream.address));
+    put_plugin(name, &only("a"), &plugin);
+    wait::until("the good file is in force", || called(&envoy, "a").status == 200);
+    assert!(runs(&envoy, "a") && !runs(&envoy, "b"));
+}
+
+#[test]
+fn a_faulty_file_leaves_the_one_before_in_force() {
+    let Some(parts) = Parts::gateway() else { return };
+    let name = "watched-faulty";
+    let upstream = Upstream::running_every_call();
+    let plugin = directory(name).join("plugin.yaml");
+    put_plugin(name, &only("a"), &plugin);
+    let envoy = Envoy::start(&parts, name, &render_watching(&plugin, upstream.address));
+    let good = fs::read_to_string(&plugin).expect("the plugin's file");
+    for (refused, (what, faulty)) in (1..).zip(faulty(&good)) {
+        let new = plugin.with_extension("new");
+        fs::write(&new, faulty).expect("a file in target/e2e");
+        fs::rename(&new, &plugin).expect("a file in target/e2e");
+        let refusals = || updates(&envoy, "rejected") + updates(&envoy, "failure");
+        wait::until(&format!("Envoy refuses {what}"), || refusals() == refused);
+        assert!(runs(&envoy, "a") && !runs(&envoy, "b"), "{what}");
+    }
+    assert_eq!((updates(&envoy, "success"), envoy.traps()), (1, 0));
 }
