@@ -87,10 +87,15 @@ fi
 contents() { cksum "$policy" 2>/dev/null || echo none; }
 # Puts the plugin and the policy where Envoy looks, in one step, unless the policy has a problem.
 put() { target/release/mcp-policy render plugin --policy "$policy" --output "$plugin"; }
-# How often Envoy has found a plugin file a `success`, `rejected` it, or met a `failure` in reading it.
+# How often Envoy has taken up a plugin file (`success`), or refused one (`rejected`).
 updates() {
-  curl -sSm 5 --unix-socket "$admin" "http://envoy/stats?filter=update_$1" |
-    sed -n "s/^extension_config_discovery.http_filter.mcp-policy.update_$1: //p"
+  local stat=extension_config_discovery.http_filter.mcp-policy.update_$1 count=
+  until [ -n "$count" ]; do
+    # A busy Envoy may be late to answer, which is no reason to end it.
+    count=$(curl -sm 5 --unix-socket "$admin" "http://envoy/stats?filter=$stat" | sed -n "s/^$stat: //p") || true
+    [ -n "$count" ] || { check_children && sleep 0.1; }
+  done
+  echo "$count"
 }
 
 taken=$(contents)
