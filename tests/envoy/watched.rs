@@ -19,8 +19,8 @@ const RESOURCE: &str = "type.googleapis.com/envoy.config.core.v3.TypedExtensionC
 /// A filter that judges nothing.
 const CORS: &str = r#"{ "@type": type.googleapis.com/envoy.extensions.filters.http.cors.v3.Cors }"#;
 
-/// A directory of the test's own, in which there is nothing.
-fn directory(name: &str) -> PathBuf {
+/// A directory of the test's own, in which there is nothing: Envoy notices whatever is moved there.
+pub(crate) fn directory(name: &str) -> PathBuf {
     let directory = scratch(name);
     // There is none before the first run.
     let _ = fs::remove_dir_all(&directory);
