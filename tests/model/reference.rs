@@ -105,7 +105,7 @@ impl Reference {
         let limits: Vec<_> = policy.limits_of(call.target).collect();
         for (index, &(limit, is_own)) in limits.iter().enumerate() {
             // A count that two limits share is charged once, with the larger amount, and both are judged by it.
-            let later = limits[index + 1..].iter().map(|(limit, _)| *limit).filter(|limit| !limit.is_shadow);
+            let later = limits.iter().skip(index + 1).map(|(limit, _)| *limit).filter(|limit| !limit.is_shadow);
             let same = later.filter(|later| Count::of(later, call) == Count::of(limit, call));
             let least = same.filter_map(|later| adds(later, call).ok().flatten()).max().unwrap_or(0);
             match self.reserve(limit, call, least, &mut taken) {

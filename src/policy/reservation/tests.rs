@@ -119,16 +119,19 @@ fn limits_that_share_a_count_are_both_judged_by_the_larger_amount() {
         format!(r#"{{"counter":"c","window":"day","id":"{max}","max":{max},"increment":{increment},"mode":"{mode}"}}"#)
     };
     let allowed = |limits: [String; 2]| {
-        let text = format!(r#"{{"version":"1","default":"allow","all_tools":{{"limits":[{}]}}}}"#, limits.join(","));
+        let [own, shared] = limits;
+        let own = format!(r#""tools":{{"t":{{"limits":[{own}]}}}}"#);
+        let text = format!(r#"{{"version":"1","default":"allow",{own},"all_tools":{{"limits":[{shared}]}}}}"#);
         let policy = Policy::load("test", &text).unwrap();
         let mut store = MemoryStore::default();
         let count = (0..9).take_while(|_| decide(&policy, 0, &mut store).outcome.goes_on()).count();
         let last = decide(&policy, 0, &mut store);
         (count, last.rule.to_owned(), last.shadow_rule.map(str::to_owned))
     };
-    let rule = |name: &str| format!("/all_tools/limits/{name}");
-    let (small, large) = (limit(7, 1, "enforce"), limit(100, 3, "enforce"));
-    assert_eq!(allowed([small.clone(), large.clone()]), (2, rule("7"), None), "never 9 of 7");
-    assert_eq!(allowed([large, small.clone()]), (2, rule("7"), None));
-    assert_eq!(allowed([limit(2, 1, "shadow"), small]), (7, rule("7"), Some(rule("2"))), "the record names both");
+    let small = limit(7, 1, "enforce");
+    let own = |name: &str| format!("/tools/t/limits/{name}");
+    assert_eq!(allowed([small.clone(), limit(100, 3, "enforce")]), (2, own("7"), None), "never 9 of 7");
+    assert_eq!(allowed([limit(100, 3, "enforce"), small.clone()]), (2, "/all_tools/limits/7".into(), None));
+    let noted = Some(own("2"));
+    assert_eq!(allowed([limit(2, 1, "shadow"), small]), (7, "/all_tools/limits/7".into(), noted), "it names both");
 }
