@@ -7,7 +7,7 @@ export RATELIMIT_VERSION := v1.4.1-0.20260122083618-3fb702589d36
 export CARGO_TARGET_DIR := $(CURDIR)/target
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help wasm build run check test lint doc unit wasm-test e2e differential conformance soak bench bench-decide run-check fuzz clean
+.PHONY: help wasm build run check test lint doc unit wasm-test e2e differential conformance model reload soak bench bench-decide run-check fuzz clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,6 +61,13 @@ differential: wasm ## Every disguise of tests/differential, through Envoy to ser
 	scripts/differential.sh
 	envoy=$$(scripts/envoy.sh) && MCP_POLICY_E2E=required MCP_POLICY_ENVOY=$$envoy \
 	  cargo test --locked --test envoy differential::
+
+model: ## Limits beside a simple reference, operation by operation: [OPERATIONS=1000000]
+	MCP_POLICY_MODEL_OPERATIONS=$(or $(OPERATIONS),1000000) cargo test --locked --test model -- --nocapture
+
+reload: wasm ## Exchange a policy under load, and print how long that takes
+	envoy=$$(scripts/envoy.sh) && MCP_POLICY_E2E=required MCP_POLICY_ENVOY=$$envoy \
+	  cargo test --locked --test envoy reload_load:: -- --nocapture
 
 soak: wasm ## 1,000 event streams under load, restarts and reloads: [SECONDS=300]
 	envoy=$$(scripts/envoy.sh) && ulimit -S -n 8192 && MCP_POLICY_E2E=required MCP_POLICY_ENVOY=$$envoy \

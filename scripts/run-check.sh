@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Checks `make run` as a person meets it: its three commands show a tool missing from the list, a call allowed and one
-# denied; Ctrl-C ends all of it; a taken port, a bad policy and an Envoy that dies are each told clearly.
+# denied; Ctrl-C ends all of it; a save of the policy takes hold, or is refused; a taken port, a bad policy and an Envoy
+# that dies are each told clearly.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 run=target/run
@@ -35,13 +36,24 @@ free_port() {
     server.listen(0, "127.0.0.1", () => { console.log(server.address().port); server.close(); })'
 }
 
+starts() { # starts VARIABLE=VALUE...: in the background, as $pid
+  : >"$output"
+  env "$@" scripts/run.sh >"$output" 2>&1 &
+  pid=$!
+  until prints "Ctrl-C ends it."; do
+    kill -0 "$pid" 2>/dev/null || expect "stays until it is ended" false
+    sleep 0.2
+  done
+}
+interrupt() { # As Ctrl-C does; its exit code is $code
+  code=0
+  kill -INT -- "-$pid"
+  wait "$pid" || code=$?
+  pid=
+}
+
 port=$(free_port)
-PORT=$port scripts/run.sh >"$output" 2>&1 &
-pid=$!
-until prints "Ctrl-C ends it."; do
-  kill -0 "$pid" 2>/dev/null || expect "stays until it is ended" false
-  sleep 0.2
-done
+starts "PORT=$port"
 expect "lists a tool" prints '"name":"echo"'
 expect "hides a tool" lacks '"name":"get-env"'
 expect "allows a call" prints 'Echo: hello'
@@ -55,14 +67,42 @@ expect "refuses a taken port" ends_with 2 "PORT=$port"
 expect "says so in one line" [ "$(wc -l <"$output")" = 1 ]
 expect "names the port" prints "port $port on 127.0.0.1 is taken"
 
-code=0
-kill -INT -- "-$pid"
-wait "$pid" || code=$?
-pid=
+interrupt
 cp "$run/check-first.txt" "$output"
 expect "ends cleanly on Ctrl-C" [ "$code" = 0 ]
 expect "ends Envoy" is_free "$port"
 expect "ends the reference server" is_free "$server_port"
+
+policy=$run/edited.json
+cp policies/reference-server.json "$policy"
+starts "PORT=$port" "POLICY=$policy"
+reason() { sed "s/Sums are switched off here/$1/" policies/reference-server.json; }
+says() { # says TEXT TIMES: within 20 seconds
+  timeout 20 sh -c "until [ \"\$(grep -cF '$1' $output)\" = $2 ]; do sleep 0.1; done"
+}
+denies_with() { # denies_with REASON: the next call of get-sum
+  curl -sSm 20 "http://127.0.0.1:$port/mcp" -H @"$run/headers" \
+    -d '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"get-sum"}}' | grep -qF "$1"
+}
+expect "judges by the policy" denies_with "Sums are switched off here"
+reason "No sums today" >"$policy"
+expect "sees a file that is written to" says "$policy is in force" 1
+expect "judges by it" denies_with "No sums today"
+reason "No sums tomorrow" | sed 's/"hide"/"hides"/' >"$run/edited.new"
+mv "$run/edited.new" "$policy"
+expect "refuses a broken edit" says "$policy is refused, and the policy before stays in force" 1
+expect "names its problem" prints 'unknown field "hides"; did you mean "hide"?'
+expect "keeps the policy before" denies_with "No sums today"
+rm "$policy"
+expect "survives a policy that is away" says "$policy is refused, and the policy before stays in force" 2
+expect "keeps the policy before" denies_with "No sums today"
+reason "No sums tomorrow" >"$run/edited.new"
+mv "$run/edited.new" "$policy"
+expect "sees a file that is moved into its place" says "$policy is in force" 2
+expect "judges by that" denies_with "No sums tomorrow"
+sed -n "s/^run: .* is in force, /run-check: in force /p" "$output"
+interrupt
+expect "ends cleanly after edits" [ "$code" = 0 ]
 
 expect "refuses a port that is none" ends_with 2 PORT=70000
 expect "refuses a missing policy" ends_with 2 POLICY=policies/none.json "PORT=$port"

@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
 # Serves a policy from start to end: builds what is missing, starts Envoy with the plugin before UPSTREAM (or, without
-# one, before the reference MCP server), shows what to try, and stays until Ctrl-C ends all of it. UPSTREAM, POLICY and
-# PORT come from the environment, as `make run` passes them on. Logs and what it makes lie in target/run.
+# one, before the reference MCP server), shows what to try, and stays until Ctrl-C ends all of it. Meanwhile each save
+# of POLICY takes hold for the next call, or is refused. UPSTREAM, POLICY and PORT come from the environment, as `make
+# run` passes them on. Logs and what it makes lie in target/run.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 upstream=${UPSTREAM:-} policy=${POLICY:-policies/reference-server.json} port=${PORT:-10000}
 run=target/run
+# By port, which is ours alone: what Envoy takes up while it runs must not be another run's.
+plugin=$run/plugin-$port.yaml admin=$run/admin-$port.sock
 export CARGO_TARGET_DIR=$PWD/target
 
 fail() { # fail CODE MESSAGE
@@ -80,16 +83,34 @@ if [ -z "$upstream" ]; then
   upstream=http://127.0.0.1:$server_port/mcp
 fi
 
-# In two steps, so that a policy that is refused leaves no half a file.
-target/release/mcp-policy render envoy --policy "$policy" --upstream "$upstream" --port "$port" >"$run/envoy.new" ||
-  fail 2 "no Envoy file can be made of the policy $policy and the upstream $upstream"
-mv "$run/envoy.new" "$run/envoy.yaml"
-# The access log is its standard output; by default it would be written only every 10 seconds.
-"$envoy" -c "$run/envoy.yaml" --concurrency 2 --disable-hot-restart --file-flush-interval-msec 200 \
+# What the policy says now, told by its contents, because editors write into a file as well as replace it.
+contents() { cksum "$policy" 2>/dev/null || echo none; }
+# Puts the plugin and the policy where Envoy looks, in one step, unless the policy has a problem.
+put() { target/release/mcp-policy render plugin --policy "$policy" --output "$plugin"; }
+# How often Envoy has taken up a plugin file (`success`), or refused one (`rejected`).
+updates() {
+  local stat=extension_config_discovery.http_filter.mcp-policy.update_$1 count=
+  until [ -n "$count" ]; do
+    # A busy Envoy may be late to answer, which is no reason to end it.
+    count=$(curl -sm 5 --unix-socket "$admin" "http://envoy/stats?filter=$stat" | sed -n "s/^$stat: //p") || true
+    [ -n "$count" ] || { check_children && sleep 0.1; }
+  done
+  echo "$count"
+}
+
+taken=$(contents)
+put || fail 2 "the policy $policy cannot be served"
+target/release/mcp-policy render envoy --plugin-file "$plugin" --upstream "$upstream" --port "$port" \
+  >"$run/envoy.yaml" || fail 2 "no Envoy file can be made of the upstream $upstream"
+# The access log is its standard output; by default it would be written only every 10 seconds. Its statistics are for
+# this user alone.
+"$envoy" -c "$run/envoy.yaml" --config-yaml "admin: { address: { pipe: { path: $admin, mode: 384 } } }" \
+  --concurrency 2 --disable-hot-restart --file-flush-interval-msec 200 \
   --log-level warn --component-log-level wasm:info >"$run/access.log" 2>"$run/envoy.log" &
 children+=("$! Envoy $run/envoy.log")
 wait_for "$port" Envoy
 check_children
+[ "$(updates success)" = 1 ] || fail 1 "Envoy refuses the plugin, and with it every call; see $run/envoy.log"
 
 path=/${upstream#*://}
 case $path in /*/*) path=/${path#/*/} ;; *) path=/ ;; esac
@@ -138,9 +159,46 @@ fi
 
 [ -z "${MCP_POLICY_RUN_ONCE:-}" ] || exit 0
 trap 'exit 0' INT TERM HUP
-printf '\nCtrl-C ends it.\n'
+printf '\nEdit %s and save it: the next call is judged by it. Ctrl-C ends it.\n' "$policy"
+
+milliseconds() {
+  # Before bash 5 the time is known in whole seconds.
+  local time=${EPOCHREALTIME:-$SECONDS.000000}
+  echo $((10#${time/[.,]/} / 1000))
+}
+
+reload() { # reload SINCE: the policy was seen to change at SINCE milliseconds
+  local successes refusals kept="$policy is refused, and the policy before stays in force"
+  successes=$(updates success) refusals=$(updates rejected)
+  if ! put >"$run/problems" 2>&1; then
+    echo "run: $kept:" >&2
+    cat "$run/problems" >&2
+    return
+  fi
+  for _ in {1..200}; do
+    check_children
+    if [ "$(updates success)" != "$successes" ]; then
+      echo "run: $policy is in force, $(($(milliseconds) - $1)) ms after its edit was seen"
+      return
+    fi
+    # Not to be expected: the command line has judged the policy by the code of the plugin.
+    if [ "$(updates rejected)" != "$refusals" ]; then echo "run: $kept; see $run/envoy.log" >&2 && return; fi
+    sleep 0.05
+  done
+  echo "run: Envoy has not taken up $plugin within 10 seconds; see $run/envoy.log" >&2
+}
+
+seen=$taken since=0
 while check_children; do
   # In the background, because bash acts on a signal at once only while it waits.
-  sleep 1 &
+  sleep 0.25 &
   wait $! || true
+  now=$(contents)
+  if [ "$now" != "$seen" ]; then
+    # It waits for the next look, in case an editor is still writing.
+    seen=$now since=$(milliseconds)
+  elif [ "$now" != "$taken" ]; then
+    taken=$now
+    reload "$since"
+  fi
 done

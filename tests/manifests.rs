@@ -17,6 +17,8 @@ const GRANTS: [(&str, &str); 4] = [
     ("mtls", include_str!("../envoy/grants-mtls.yaml")),
 ];
 const RATE_LIMIT_SERVICE: &str = include_str!("../envoy/rate-limit-service.yaml");
+const RELOAD: &str = include_str!("../envoy/reload/envoy.yaml");
+const RELOAD_PLUGIN: &str = include_str!("../envoy/reload/plugin.yaml");
 const ISTIO: &str = include_str!("../envoy/istio-wasmplugin.yaml");
 const ENVOY_GATEWAY: &str = include_str!("../envoy/envoy-gateway.yaml");
 const POLICY: &str = include_str!("../policies/reference-server.json");
@@ -104,6 +106,23 @@ fn the_example_of_a_rate_limit_service_differs_from_it_in_who_counts() {
     let options =
         &service["typed_extension_protocol_options"]["envoy.extensions.upstreams.http.v3.HttpProtocolOptions"];
     assert_eq!(options["explicit_http_config"]["http2_protocol_options"], json!({}), "gRPC needs HTTP/2");
+}
+
+#[test]
+fn the_example_of_a_reload_differs_from_it_in_where_the_plugin_is() {
+    let (reference, mut envoy) = (yaml(ENVOY), yaml(RELOAD));
+    let filters = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/http_filters/0";
+    let plugin = reference.pointer(filters).expect("the plugin").clone();
+    let discovered = std::mem::replace(envoy.pointer_mut(filters).expect("the plugin"), plugin.clone());
+    assert_eq!(envoy["static_resources"], reference["static_resources"]);
+
+    let resource = &yaml(RELOAD_PLUGIN)["resources"][0];
+    assert_eq!(resource["name"], discovered["name"]);
+    assert_eq!(resource["typed_config"], plugin["typed_config"]);
+    let discovery = &discovered["config_discovery"];
+    // Either of these would let calls pass while there is no policy.
+    assert_eq!((&discovery["default_config"], &discovered["is_optional"]), (&Value::Null, &Value::Null));
+    assert_eq!(discovery["type_urls"], json!([plugin["typed_config"]["@type"]]));
 }
 
 #[test]

@@ -11,8 +11,12 @@ use std::process::{Command, Output};
 const POLICY: &str = "policies/reference-server.json";
 
 fn render(arguments: &[&str]) -> Output {
+    run(&[&["envoy"], arguments].concat())
+}
+
+fn run(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-policy"));
-    command.args(["render", "envoy"]).args(arguments).current_dir(env!("CARGO_MANIFEST_DIR"));
+    command.arg("render").args(arguments).current_dir(env!("CARGO_MANIFEST_DIR"));
     command.output().expect("the command runs")
 }
 
@@ -87,6 +91,48 @@ fn a_rate_limit_service_gets_the_counters_of_all_policies() {
 #[test]
 fn the_defaults_give_the_shipped_file() {
     assert_eq!(rendered(&["--policy", POLICY]), include_str!("../envoy/envoy.yaml"));
+    let watching = rendered(&["--plugin-file", "envoy/reload/plugin.yaml"]);
+    assert_eq!(watching, include_str!("../envoy/reload/envoy.yaml"));
+    let plugin = run(&["plugin", "--policy", POLICY]);
+    assert_eq!(String::from_utf8_lossy(&plugin.stdout), include_str!("../envoy/reload/plugin.yaml"));
+}
+
+#[test]
+fn the_plugin_is_put_in_its_place_whole_or_not_at_all() {
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("render output");
+    // There is none before the first run.
+    let _ = std::fs::remove_dir_all(&directory);
+    std::fs::create_dir(&directory).expect("a directory");
+    let path = directory.join("plugin.yaml");
+    let put = |policy: &str, output: &Path| {
+        let output = output.to_str().expect("UTF-8");
+        run(&["plugin", "--policy", policy, "--wasm", "/opt/a.wasm", "--output", output])
+    };
+    let names = || {
+        let entries = std::fs::read_dir(&directory).expect("a directory");
+        entries.map(|entry| entry.expect("an entry").file_name()).collect::<Vec<_>>()
+    };
+    let output = put(POLICY, &path);
+    assert!(output.status.success() && [output.stdout, output.stderr].concat().is_empty());
+    let text = std::fs::read_to_string(&path).expect("the plugin's file");
+    let resource: Value = serde_saphyr::from_str(&text).expect("YAML");
+    let wasm = "/resources/0/typed_config/config/vm_config/code/local/filename";
+    assert_eq!(resource.pointer(wasm), Some(&json!("/opt/a.wasm")));
+
+    // A file that somebody has open stays what it was: the new one is another file in its place.
+    let before = std::fs::File::open(&path).expect("the plugin's file");
+    assert!(put("policies/refunds.json", &path).status.success());
+    assert_eq!(std::io::read_to_string(before).expect("a text"), text);
+    let text = std::fs::read_to_string(&path).expect("the plugin's file");
+    assert!(text.contains("create_refund"), "{text}");
+
+    let bad = write("render output bad.json", r#"{"version": "1", "default": "allow", "hides": []}"#);
+    assert_eq!(put(bad.to_str().expect("UTF-8"), &path).status.code(), Some(1));
+    assert_eq!(put("policies/none.json", &path).status.code(), Some(2));
+    assert_eq!(std::fs::read_to_string(&path).expect("the plugin's file"), text, "the one before stays");
+    assert_eq!(put(POLICY, &directory).status.code(), Some(2), "a directory is in the place");
+    assert_eq!(put(POLICY, &directory.join("none/plugin.yaml")).status.code(), Some(2));
+    assert_eq!(names(), ["plugin.yaml"], "nothing else is left");
 }
 
 #[test]

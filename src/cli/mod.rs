@@ -6,12 +6,12 @@
 mod decide;
 mod ratelimit;
 pub mod render;
+mod resource;
 mod test;
+pub mod upstream;
 mod validate;
 
 use clap::{Args, Parser, Subcommand};
-use mcp_policy::config::Gate;
-use mcp_policy::policy::Policy;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -42,7 +42,9 @@ enum Verb {
 #[derive(Debug, Subcommand)]
 enum Platform {
     /// A bootstrap file for plain Envoy
-    Envoy(EnvoyArguments),
+    Envoy(resource::EnvoyArguments),
+    /// The plugin and its policy, for the file that Envoy watches after `render envoy --plugin-file`
+    Plugin(resource::PluginArguments),
     /// The counters of a plugin configuration, for envoyproxy/ratelimit
     Ratelimit(ratelimit::Arguments),
 }
@@ -70,57 +72,15 @@ impl Source {
     }
 }
 
-#[derive(Debug, Args)]
-struct EnvoyArguments {
-    #[command(flatten)]
-    source: Source,
-    /// The MCP server's address
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:3001/mcp")]
-    upstream: String,
-    /// The port on 127.0.0.1 that clients connect to
-    #[arg(long, value_name = "N", default_value_t = render::DEFAULT_PORT)]
-    port: u16,
-    /// The plugin
-    #[arg(long, value_name = "FILE", default_value = render::DEFAULT_WASM)]
-    wasm: String,
-}
-
 /// Runs the verb that the arguments name.
 pub fn run() -> ExitCode {
     match Arguments::parse().verb {
         Verb::Validate(arguments) => validate::run(&arguments),
         Verb::Decide(arguments) => decide::run(&arguments),
         Verb::Test(arguments) => test::run(&arguments),
-        Verb::Render { platform: Platform::Envoy(arguments) } => render_envoy(&arguments),
+        Verb::Render { platform: Platform::Envoy(arguments) } => resource::envoy(&arguments),
+        Verb::Render { platform: Platform::Plugin(arguments) } => resource::plugin(&arguments),
         Verb::Render { platform: Platform::Ratelimit(arguments) } => ratelimit::run(&arguments),
-    }
-}
-
-fn render_envoy(arguments: &EnvoyArguments) -> ExitCode {
-    let (path, is_policy) = arguments.source.path();
-    let text = match read(path) {
-        Ok(text) => text,
-        Err(code) => return code,
-    };
-    // What is rendered is valid, or is not rendered.
-    let checked =
-        if is_policy { Policy::load("default", &text).map(drop) } else { Gate::load(text.as_bytes()).map(drop) };
-    if let Err(problems) = checked {
-        return validate::report(path, &problems);
-    }
-    let configuration = if is_policy { render::configuration(&text) } else { text };
-    let options = render::parse_upstream(&arguments.upstream).map(|upstream| render::Envoy {
-        configuration: &configuration,
-        port: arguments.port,
-        upstream,
-        wasm: &arguments.wasm,
-    });
-    match options.and_then(|options| render::envoy(&options)) {
-        Ok(yaml) => {
-            print!("{yaml}");
-            ExitCode::SUCCESS
-        }
-        Err(error) => unusable(error),
     }
 }
 

@@ -1,21 +1,29 @@
-//! `mcp-policy render`: a plugin configuration, an upstream and a port become a complete Envoy file.
+//! `mcp-policy render`: a plugin configuration, an upstream and a port become a complete Envoy file, or two of them
+//! where the plugin is to change while Envoy runs.
 //!
-//! The template is `envoy/envoy.yaml`, the file a person may also use as it stands: what is printed is that file, its
-//! comments included, with a few of its lines exchanged. Only values of options reach it, each of them quoted or
-//! checked, because whoever writes a policy's text must not write Envoy's configuration. Knows no files and no policy:
-//! that the configuration is a valid one is for the caller to say.
+//! The templates are `envoy/envoy.yaml` and the two files of `envoy/reload/`, which a person may also use as they stand:
+//! what is printed is such a file, its comments included, with a few of its lines exchanged. Only values of options
+//! reach it, each of them quoted or checked, because whoever writes a policy's text must not write Envoy's
+//! configuration. Knows no files and no policy: that the configuration is a valid one is for the caller to say.
 
+use super::upstream::Upstream;
 use std::fmt;
-use std::net::Ipv6Addr;
+use std::path::Path;
 
-/// The file that `render` prints, for its own default options.
+/// The file that `render envoy` prints, for its own default options.
 const ENVOY: &str = include_str!("../../envoy/envoy.yaml");
+/// The same without the plugin, which is in a file that Envoy watches.
+const WATCHING: &str = include_str!("../../envoy/reload/envoy.yaml");
+/// That file: what `render plugin` prints.
+const PLUGIN: &str = include_str!("../../envoy/reload/plugin.yaml");
 
-/// The lines of [`ENVOY`] that options replace, without their indentation; each stands there once.
+/// The lines of the templates that options replace, without their indentation; where one stands, it stands once.
 const LISTENER_LINE: &str = "socket_address: { address: 127.0.0.1, port_value: 10000 }";
 const CONFIGURATION_LINE: &str = "value: |";
 const WASM_LINE: &str = r#"filename: "target/wasm32-wasip1/release/mcp_policy.wasm""#;
 const UPSTREAM_LINE: &str = r#"socket_address: { address: "127.0.0.1", port_value: 3001 }"#;
+const WATCHED_FILE_LINE: &str = r#"path: "envoy/reload/plugin.yaml""#;
+const WATCHED_DIRECTORY_LINE: &str = r#"watched_directory: { path: "envoy/reload" }"#;
 
 /// The port on loopback where Envoy listens unless told otherwise.
 pub const DEFAULT_PORT: u16 = 10000;
@@ -26,33 +34,30 @@ pub const DEFAULT_WASM: &str = "target/wasm32-wasip1/release/mcp_policy.wasm";
 /// What an Envoy file is made for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Envoy<'a> {
-    /// The plugin configuration as JSON text: the object form, or a bare policy; see [`configuration`].
-    pub configuration: &'a str,
+    /// The plugin that judges.
+    pub plugin: Origin<'a>,
     /// The port on 127.0.0.1 where MCP clients connect.
     pub port: u16,
     /// The MCP server behind the plugin.
     pub upstream: Upstream,
+}
+
+/// Where Envoy finds the plugin and its configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin<'a> {
+    /// In the Envoy file itself.
+    Inline(Plugin<'a>),
+    /// In a file of its own, by its path, as [`plugin`] makes it. Envoy takes up a new one that is moved there.
+    Watched(&'a str),
+}
+
+/// The plugin and its configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Plugin<'a> {
+    /// The plugin configuration as JSON text: the object form, or a bare policy; see [`configuration`].
+    pub configuration: &'a str,
     /// Path of the plugin; a relative one starts from the directory Envoy is started in.
     pub wasm: &'a str,
-}
-
-/// An MCP server that is reached by plain HTTP.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Upstream {
-    /// A host name, or an IPv4 or IPv6 address without brackets.
-    pub host: String,
-    /// Its TCP port, from 1.
-    pub port: u16,
-    /// Where its MCP endpoint is, with the query if there is one; `/` when the URL named nothing. Envoy passes every
-    /// path on as it came, so this only tells clients what to put behind Envoy's own address.
-    pub path: String,
-}
-
-impl Default for Upstream {
-    /// The server that the template names: `http://127.0.0.1:3001/mcp`.
-    fn default() -> Self {
-        Self { host: "127.0.0.1".to_owned(), port: 3001, path: "/mcp".to_owned() }
-    }
 }
 
 /// Why nothing was rendered.
@@ -102,7 +107,7 @@ impl fmt::Display for RenderError {
                 )?;
                 if *option == CONFIGURATION { f.write_str(": in JSON write it as an escape") } else { Ok(()) }
             }
-            Self::Template { line } => write!(f, "envoy/envoy.yaml must have exactly one line `{line}`"),
+            Self::Template { line } => write!(f, "the template must have exactly one line `{line}`"),
         }
     }
 }
@@ -117,7 +122,19 @@ const CONFIGURATION: &str = "configuration";
 /// # Errors
 /// A text that YAML cannot hold, or a template whose lines are not the ones known here.
 pub fn envoy(options: &Envoy<'_>) -> Result<String, RenderError> {
-    fill(ENVOY, options)
+    let template = match options.plugin {
+        Origin::Inline(_) => ENVOY,
+        Origin::Watched(_) => WATCHING,
+    };
+    fill_envoy(template, options)
+}
+
+/// The file for [`Origin::Watched`].
+///
+/// # Errors
+/// As [`envoy`].
+pub fn plugin(plugin: &Plugin<'_>) -> Result<String, RenderError> {
+    fill_plugin(PLUGIN, plugin)
 }
 
 /// The plugin configuration, in the object form, in which `policy` (JSON text) holds for everyone and denied requests
@@ -133,76 +150,31 @@ pub fn configuration(policy: &str) -> String {
     )
 }
 
-/// Reads `http://host[:port][/path][?query]`; without a port it is 80.
-///
-/// # Errors
-/// [`RenderError::Https`] for `https://`, and [`RenderError::Url`] for whatever else cannot be used.
-pub fn parse_upstream(url: &str) -> Result<Upstream, RenderError> {
-    let refuse = |why| RenderError::Url { url: url.to_owned(), why };
-    let (scheme, rest) = url.split_once("://").ok_or_else(|| refuse("must be like http://host:port/path"))?;
-    if scheme.eq_ignore_ascii_case("https") {
-        return Err(RenderError::Https { url: url.to_owned() });
-    }
-    if !scheme.eq_ignore_ascii_case("http") {
-        return Err(refuse("must begin with http://"));
-    }
-    if !rest.chars().all(|character| character.is_ascii_graphic()) {
-        return Err(refuse("must be printable ASCII, without spaces"));
-    }
-    if rest.contains('#') {
-        return Err(refuse("must not have a #fragment"));
-    }
-    let authority = rest.split(['/', '?']).next().unwrap_or_default();
-    let path = rest.strip_prefix(authority).unwrap_or_default();
-    if authority.contains('@') {
-        return Err(refuse("must not hold a user name or password"));
-    }
-    let (host, port) = split_port(authority).ok_or_else(|| refuse("has a [ without its ]"))?;
-    let is_address = authority.starts_with('[');
-    if is_address && host.parse::<Ipv6Addr>().is_err() {
-        return Err(refuse("has no IPv6 address between its brackets"));
-    }
-    let is_name = |character: char| character.is_ascii_alphanumeric() || matches!(character, '.' | '-' | '_');
-    if !is_address && (host.is_empty() || !host.chars().all(is_name)) {
-        return Err(refuse("must name a host by letters, digits, dots and hyphens, or an IPv6 address in brackets"));
-    }
-    let port = match port {
-        None => 80,
-        // Digits only, because Rust's own reading would take "+80".
-        Some(digits) if digits.chars().all(|character| character.is_ascii_digit()) => digits.parse().unwrap_or(0),
-        Some(_) => 0,
-    };
-    if port == 0 {
-        return Err(refuse("must have a port from 1 to 65535"));
-    }
-    let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
-    Ok(Upstream { host: host.to_owned(), port, path })
-}
-
-/// `host[:port]` or `[host][:port]` as its two parts; none when a bracket is not closed, or not by the end of the host.
-fn split_port(authority: &str) -> Option<(&str, Option<&str>)> {
-    if let Some(inside) = authority.strip_prefix('[') {
-        let (host, after) = inside.split_once(']')?;
-        return if after.is_empty() { Some((host, None)) } else { Some((host, Some(after.strip_prefix(':')?))) };
-    }
-    match authority.split_once(':') {
-        Some((host, port)) => Some((host, Some(port))),
-        None => Some((authority, None)),
-    }
-}
-
-/// The known lines of `template` exchanged. The configuration comes last: its lines are another person's text, and must
-/// not be taken for lines of the template.
-fn fill(template: &str, options: &Envoy<'_>) -> Result<String, RenderError> {
+/// The known lines of `template` exchanged. The plugin comes last: the lines of its configuration are another person's
+/// text, and must not be taken for lines of the template.
+fn fill_envoy(template: &str, options: &Envoy<'_>) -> Result<String, RenderError> {
     let listener = format!("socket_address: {{ address: 127.0.0.1, port_value: {} }}", options.port);
     let Upstream { host, port, path: _ } = &options.upstream;
     let upstream = format!("socket_address: {{ address: {}, port_value: {port} }}", quoted("upstream", host)?);
-    let wasm = format!("filename: {}", quoted("path of the plugin", options.wasm)?);
-
     let file = replace_line(template, LISTENER_LINE, &listener)?;
     let file = replace_line(&file, UPSTREAM_LINE, &upstream)?;
-    let file = replace_line(&file, WASM_LINE, &wasm)?;
-    replace_block(&file, CONFIGURATION_LINE, options.configuration)
+    match &options.plugin {
+        Origin::Inline(plugin) => fill_plugin(&file, plugin),
+        Origin::Watched(path) => {
+            let directory = Path::new(path).parent().and_then(Path::to_str).filter(|parent| !parent.is_empty());
+            let option = "path of the plugin file";
+            let watched = format!("watched_directory: {{ path: {} }}", quoted(option, directory.unwrap_or("."))?);
+            let file = replace_line(&file, WATCHED_DIRECTORY_LINE, &watched)?;
+            replace_line(&file, WATCHED_FILE_LINE, &format!("path: {}", quoted(option, path)?))
+        }
+    }
+}
+
+/// The lines of the plugin exchanged, its configuration last.
+fn fill_plugin(template: &str, plugin: &Plugin<'_>) -> Result<String, RenderError> {
+    let wasm = format!("filename: {}", quoted("path of the plugin", plugin.wasm)?);
+    let file = replace_line(template, WASM_LINE, &wasm)?;
+    replace_block(&file, CONFIGURATION_LINE, plugin.configuration)
 }
 
 /// The one line that reads `known`, exchanged for `line` at the same indentation.
@@ -272,56 +244,89 @@ fn holdable(option: &'static str, text: &str, blanks: &[char]) -> Result<(), Ren
 
 #[cfg(test)]
 mod tests {
+    use super::super::upstream::parse_upstream;
     use super::*;
 
     const POLICY: &str = include_str!("../../policies/reference-server.json");
 
     fn options(configuration: &str) -> Envoy<'_> {
-        Envoy { configuration, port: DEFAULT_PORT, upstream: Upstream::default(), wasm: DEFAULT_WASM }
+        with_plugin(Plugin { configuration, wasm: DEFAULT_WASM })
     }
 
-    /// The lines of `file` that `ENVOY` has not.
-    fn new_lines(file: &str) -> Vec<&str> {
-        file.lines().filter(|line| !ENVOY.lines().any(|old| old == *line)).collect()
+    fn with_plugin(plugin: Plugin<'_>) -> Envoy<'_> {
+        Envoy { plugin: Origin::Inline(plugin), port: DEFAULT_PORT, upstream: Upstream::default() }
+    }
+
+    fn watching(path: &str) -> Envoy<'_> {
+        Envoy { plugin: Origin::Watched(path), port: DEFAULT_PORT, upstream: Upstream::default() }
+    }
+
+    /// The lines of `file` that `template` has not.
+    fn new_lines<'f>(file: &'f str, template: &str) -> Vec<&'f str> {
+        file.lines().filter(|line| !template.lines().any(|old| old == *line)).collect()
     }
 
     #[test]
-    fn the_defaults_give_the_file_itself() {
+    fn the_defaults_give_the_files_themselves() {
         let configuration = configuration(POLICY);
         assert_eq!(envoy(&options(&configuration)), Ok(ENVOY.to_owned()));
+        assert_eq!(envoy(&watching("envoy/reload/plugin.yaml")), Ok(WATCHING.to_owned()));
+        let inline = Plugin { configuration: &configuration, wasm: DEFAULT_WASM };
+        assert_eq!(plugin(&inline), Ok(PLUGIN.to_owned()));
     }
 
     #[test]
-    fn each_option_changes_its_line_and_no_other() {
+    fn each_option_changes_its_lines_and_no_others() {
         let default = configuration(POLICY);
         let upstream = |url: &str| parse_upstream(url).unwrap();
-        let rows = [
+        let wasm = Plugin { configuration: &default, wasm: r#"/opt/a "b" #c\d.wasm"# };
+        let rows: [(&str, Envoy<'_>, &[&str]); 7] = [
             (
                 "port",
                 Envoy { port: 8080, ..options(&default) },
-                "      socket_address: { address: 127.0.0.1, port_value: 8080 }",
+                &["      socket_address: { address: 127.0.0.1, port_value: 8080 }"],
             ),
             (
                 "upstream",
                 Envoy { upstream: upstream("http://tools.example:8000/mcp"), ..options(&default) },
-                r#"              socket_address: { address: "tools.example", port_value: 8000 }"#,
+                &[r#"              socket_address: { address: "tools.example", port_value: 8000 }"#],
             ),
             (
                 "IPv6",
                 Envoy { upstream: upstream("http://[::1]/"), ..options(&default) },
-                r#"              socket_address: { address: "::1", port_value: 80 }"#,
+                &[r#"              socket_address: { address: "::1", port_value: 80 }"#],
+            ),
+            ("wasm", with_plugin(wasm), &[r#"                      filename: "/opt/a \"b\" #c\\d.wasm""#]),
+            (
+                "a watched file",
+                watching("/etc/a \"b\"/c.yaml"),
+                &[
+                    r#"                  path: "/etc/a \"b\"/c.yaml""#,
+                    r#"                  watched_directory: { path: "/etc/a \"b\"" }"#,
+                ],
             ),
             (
-                "wasm",
-                Envoy { wasm: r#"/opt/a "b" #c\d.wasm"#, ..options(&default) },
-                r#"                      filename: "/opt/a \"b\" #c\\d.wasm""#,
+                "a watched file here",
+                watching("c.yaml"),
+                &[r#"                  path: "c.yaml""#, r#"                  watched_directory: { path: "." }"#],
+            ),
+            (
+                "a watched file in the root",
+                Envoy { port: 1, ..watching("/c.yaml") },
+                &[
+                    "      socket_address: { address: 127.0.0.1, port_value: 1 }",
+                    r#"                  path: "/c.yaml""#,
+                    r#"                  watched_directory: { path: "/" }"#,
+                ],
             ),
         ];
-        for (name, options, line) in rows {
+        for (name, options, lines) in rows {
+            let template = if matches!(options.plugin, Origin::Inline(_)) { ENVOY } else { WATCHING };
             let file = envoy(&options).unwrap();
-            assert_eq!(new_lines(&file), [line], "{name}");
-            assert_eq!(file.lines().count(), ENVOY.lines().count(), "{name}");
+            assert_eq!(new_lines(&file, template), lines, "{name}");
+            assert_eq!(file.lines().count(), template.lines().count(), "{name}");
         }
+        assert_eq!(new_lines(&plugin(&wasm).unwrap(), PLUGIN), [r#"            filename: "/opt/a \"b\" #c\\d.wasm""#]);
     }
 
     #[test]
@@ -344,10 +349,17 @@ mod tests {
 
     #[test]
     fn a_template_with_a_known_line_missing_or_doubled_is_refused() {
-        for line in [LISTENER_LINE, UPSTREAM_LINE, WASM_LINE, CONFIGURATION_LINE] {
-            let refused = Err(RenderError::Template { line });
-            assert_eq!(fill(&ENVOY.replace(line, "other: line"), &options("{}")), refused, "missing {line}");
-            assert_eq!(fill(&format!("{ENVOY}{line}\n"), &options("{}")), refused, "doubled {line}");
+        let (inline, watching) = (options("{}"), watching("plugin.yaml"));
+        let rows: [(&str, &Envoy<'_>, &[&'static str]); 2] = [
+            (ENVOY, &inline, &[LISTENER_LINE, UPSTREAM_LINE, WASM_LINE, CONFIGURATION_LINE]),
+            (WATCHING, &watching, &[LISTENER_LINE, UPSTREAM_LINE, WATCHED_FILE_LINE, WATCHED_DIRECTORY_LINE]),
+        ];
+        for (template, options, lines) in rows {
+            for line in lines {
+                let refused = Err(RenderError::Template { line });
+                assert_eq!(fill_envoy(&template.replace(line, "other: line"), options), refused, "missing {line}");
+                assert_eq!(fill_envoy(&format!("{template}{line}\n"), options), refused, "doubled {line}");
+            }
         }
     }
 
@@ -358,58 +370,13 @@ mod tests {
             assert_eq!(envoy(&options(&text)), Err(RenderError::Unprintable { option: "configuration", character }));
             let wasm = format!("a{character}.wasm");
             assert_eq!(
-                envoy(&Envoy { wasm: &wasm, ..options("{}") }),
+                plugin(&Plugin { configuration: "{}", wasm: &wasm }),
                 Err(RenderError::Unprintable { option: "path of the plugin", character })
             );
-        }
-    }
-
-    #[test]
-    fn upstreams() {
-        let is = |host: &str, port, path: &str| Ok(Upstream { host: host.to_owned(), port, path: path.to_owned() });
-        let rows = [
-            ("http://127.0.0.1:3001/mcp", is("127.0.0.1", 3001, "/mcp")),
-            ("HTTP://tools.example", is("tools.example", 80, "/")),
-            ("http://tools_1.example:8000/a/b?c=d:e", is("tools_1.example", 8000, "/a/b?c=d:e")),
-            ("http://tools.example?c=/d", is("tools.example", 80, "/?c=/d")),
-            ("http://[fd00::1]:65535/mcp", is("fd00::1", 65535, "/mcp")),
-            ("http://[::1]", is("::1", 80, "/")),
-        ];
-        for (url, upstream) in rows {
-            assert_eq!(parse_upstream(url), upstream, "{url}");
-        }
-        assert_eq!(parse_upstream("http://127.0.0.1:3001/mcp"), Ok(Upstream::default()));
-    }
-
-    #[test]
-    fn upstreams_that_cannot_be_used_say_why() {
-        let rows = [
-            ("", "must be like http://host:port/path"),
-            ("127.0.0.1:3001", "must be like http://host:port/path"),
-            ("ws://host/mcp", "must begin with http://"),
-            ("HTTPS://mcp.example.com/mcp", "needs TLS"),
-            ("http://", "must name a host"),
-            ("http:///mcp", "must name a host"),
-            ("http://:80/mcp", "must name a host"),
-            ("http://a,b/mcp", "must name a host"),
-            ("http://a\" }/mcp", "printable ASCII"),
-            ("http://a\nb/mcp", "printable ASCII"),
-            ("http://bücher.example/", "printable ASCII"),
-            ("http://user:secret@host/", "must not hold a user name"),
-            ("http://host/#top", "must not have a #fragment"),
-            ("http://host:/", "port from 1 to 65535"),
-            ("http://host:0/", "port from 1 to 65535"),
-            ("http://host:+80/", "port from 1 to 65535"),
-            ("http://host:65536/", "port from 1 to 65535"),
-            ("http://::1/", "or an IPv6 address in brackets"),
-            ("http://[::1/", "has a [ without its ]"),
-            ("http://[::1]80/", "has a [ without its ]"),
-            ("http://[name]/", "has no IPv6 address"),
-        ];
-        for (url, why) in rows {
-            let message = parse_upstream(url).unwrap_err().to_string();
-            assert!(message.contains(why), "{url:?}: {message}");
-            assert!(!message.contains('\n'), "{url:?}: one line");
+            assert_eq!(
+                envoy(&watching(&wasm)),
+                Err(RenderError::Unprintable { option: "path of the plugin file", character })
+            );
         }
     }
 }

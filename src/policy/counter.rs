@@ -15,6 +15,7 @@ pub(super) const SESSION_SECONDS: u64 = 86_400;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Charge {
     pub(super) place: Place,
+    window: Window,
     window_start: u64,
     /// In millionths.
     pub(super) amount: u64,
@@ -42,6 +43,8 @@ pub(super) struct Request {
     /// What to add, and up to what, in millionths.
     pub(super) amount: u64,
     pub(super) max: u64,
+    /// How much of that the same call has added already.
+    pub(super) held: u64,
 }
 
 impl Request {
@@ -80,7 +83,7 @@ impl Count {
             // A clock that steps back must not reopen a window, so a later start stays.
             Some(count) if count.window_start >= start => count,
             Some(count) => {
-                let is_previous = start > 0 && window.around(start - 1).0 == count.window_start;
+                let is_previous = window.before(start) == Some(count.window_start);
                 Self { window_start: start, used: 0, previous: if is_previous { count.used } else { 0 } }
             }
             None => Self { window_start: start, used: 0, previous: 0 },
@@ -142,25 +145,29 @@ impl Count {
 /// Adds an amount to the counter at `place`, if there is room for it.
 pub(super) fn charge(place: &Place, request: &Request, store: &mut dyn Store) -> Result<Charge, NotCounted> {
     let (start, _) = request.window.around(request.now);
+    let request = &Request { amount: request.amount.max(request.held), ..*request };
+    let amount = request.amount - request.held;
     for _ in 0..MAX_TRIES {
         let (mut bucket, version) = read(place, store).map_err(|Unread| NotCounted::Uncertain)?;
         let count = Count::in_window(bucket.count(place), start, request.window);
-        if count.total(request).saturating_add(request.amount) > request.max {
-            return Err(NotCounted::Full(count.total(request), count.room_in(request)));
+        let others = Count { used: count.used.saturating_sub(request.held), ..count };
+        if others.total(request).saturating_add(request.amount) > request.max {
+            return Err(NotCounted::Full(others.total(request), others.room_in(request)));
         }
         let charge = Charge {
             place: place.clone(),
+            window: request.window,
             window_start: count.window_start,
-            amount: request.amount,
+            amount,
             standing: Standing {
-                total: count.total(request).saturating_add(request.amount),
+                total: others.total(request).saturating_add(request.amount),
                 resets_in: count.resets_in(request),
             },
         };
-        if request.amount == 0 {
+        if amount == 0 {
             return Ok(charge);
         }
-        let more = Count { used: count.used.saturating_add(request.amount), ..count };
+        let more = Count { used: count.used.saturating_add(amount), ..count };
         if !bucket.keep(place, more, more.expires(request), request.now) {
             return Err(NotCounted::NoPlace);
         }
@@ -184,18 +191,23 @@ fn read(place: &Place, store: &mut dyn Store) -> Result<(Bucket, Option<Version>
 }
 
 impl Charge {
-    /// Takes the amount back from the window that it was added to, and from no other. What cannot be taken
-    /// back stays spent.
+    /// Takes the amount back from the window that it was added to, and from no other, also when that is the one before by
+    /// now. What cannot be taken back stays spent.
     pub(super) fn refund(&self, store: &mut dyn Store) {
         for _ in 0..MAX_TRIES {
             if self.amount == 0 {
                 return;
             }
             let Ok((mut bucket, version)) = read(&self.place, store) else { return };
-            if bucket.count(&self.place).is_none_or(|count| count.window_start != self.window_start) {
-                return;
-            }
-            bucket.change(&self.place, |count| count.used = count.used.saturating_sub(self.amount));
+            let Some(mut count) = bucket.count(&self.place) else { return };
+            let sum = match self.window_start {
+                start if start == count.window_start => &mut count.used,
+                // It may still count by its share.
+                start if self.window.before(count.window_start) == Some(start) => &mut count.previous,
+                _ => return,
+            };
+            *sum = sum.saturating_sub(self.amount);
+            bucket.change(&self.place, count);
             if store.put(&self.place.key, &bucket.encode(), version) != Err(PutError::Conflict) {
                 return;
             }
@@ -227,7 +239,7 @@ mod tests {
         Place::of(Part::Owned, b"k")
     }
 
-    const MINUTE: Request = Request { now: 0, window: Window::Minute, is_rolling: false, amount: 1, max: 10 };
+    const MINUTE: Request = Request { now: 0, window: Window::Minute, is_rolling: false, amount: 1, max: 10, held: 0 };
 
     #[test]
     fn a_rolling_window_counts_the_share_of_the_last_one() {
@@ -254,6 +266,34 @@ mod tests {
         charge(&k(), &at(60, 10), &mut store).unwrap();
         early.refund(&mut store);
         assert_eq!(charge(&k(), &at(60, 1), &mut store), Err(NotCounted::Full(10, Some(60))));
+    }
+
+    #[test]
+    fn a_refund_lowers_the_share_of_the_window_before() {
+        let rolling = |now, amount| Request { now, is_rolling: true, amount, ..MINUTE };
+        let mut store = MemoryStore::default();
+        let early = charge(&k(), &rolling(59, 8), &mut store).unwrap();
+        charge(&k(), &rolling(60, 2), &mut store).unwrap();
+        early.refund(&mut store);
+        assert!(charge(&k(), &rolling(60, 8), &mut store).is_ok());
+        // Two windows later nothing of it counts, so nothing comes back.
+        let early = charge(&k(), &rolling(300, 8), &mut store).unwrap();
+        charge(&k(), &rolling(420, 10), &mut store).unwrap();
+        early.refund(&mut store);
+        assert_eq!(charge(&k(), &rolling(420, 1), &mut store), Err(NotCounted::Full(10, Some(66))));
+    }
+
+    #[test]
+    fn what_is_left_is_what_others_leave() {
+        let (mut store, first) = (MemoryStore::default(), Request { amount: 4, ..MINUTE });
+        charge(&k(), &first, &mut store).unwrap();
+        charge(&k(), &first, &mut store).unwrap();
+        // The second call's other limit.
+        let second = Request { held: 4, ..first };
+        assert_eq!(charge(&k(), &Request { amount: 7, ..second }, &mut store), Err(NotCounted::Full(4, Some(60))));
+        assert_eq!(charge(&k(), &Request { amount: 11, ..second }, &mut store), Err(NotCounted::Full(4, None)));
+        assert_eq!(charge(&k(), &Request { amount: 6, ..second }, &mut store).unwrap().amount, 2);
+        assert_eq!(charge(&k(), &MINUTE, &mut store), Err(NotCounted::Full(10, Some(60))));
     }
 
     #[test]

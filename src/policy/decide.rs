@@ -4,14 +4,16 @@ use super::compile::{Checks, Entry, Policy, Rule, Section};
 use super::condition::{Side, View, all_hold};
 use super::decision::{Decision, Finding, Listed, Outcome, rule};
 use super::document::Default;
-use super::limit::{Refusal, Reservation, reserve};
+use super::limit::Refusal;
 use super::query::{Query, Target};
+use super::reservation::{Reservation, reserve};
 use super::schedule::Schedule;
 use super::store::{Store, Unavailable};
 use super::trace::{Trace, Untraced, Verdict};
+use super::trees::Trees;
 use crate::wire::json::Raw;
 use crate::wire::mcp::Feature;
-use crate::wire::tree::{NoTree, Tree};
+use crate::wire::tree::NoTree;
 
 /// The rule of the policy's own schedule.
 pub(super) const SCHEDULE: &str = "/schedule";
@@ -175,16 +177,27 @@ impl Policy {
                 let noted = noted.map(|limit| Finding::new(&limit.rule, limit.words(query)));
                 Decision::passed(reservation, notes.shadow.or(noted))
             }
-            Err(Refusal::Spent(limit, words, budget)) => {
-                let decision = self.refuse(Finding::new(&limit.rule, words), notes);
-                Decision { budget: (!decision.outcome.goes_on()).then(|| Box::new(budget)), ..decision }
+            Err((refusal, noted)) => {
+                let noted = noted.map(|limit| Finding::new(&limit.rule, limit.words(query)));
+                notes.shadow = notes.shadow.or(noted);
+                self.refuse_unreserved(refusal, notes)
             }
-            Err(Refusal::NoAmount(limit, path)) => {
+        }
+    }
+
+    /// A limit has refused, or could not be judged.
+    fn refuse_unreserved<'p>(&self, refusal: Refusal<'p>, notes: Notes<'p, '_>) -> Decision<'p> {
+        match refusal {
+            Refusal::Spent(limit, words, budget) => {
+                let decision = self.refuse(Finding::new(&limit.rule, words), notes);
+                Decision { budget: (!decision.outcome.goes_on()).then_some(budget), ..decision }
+            }
+            Refusal::NoAmount(limit, path) => {
                 self.refuse(Finding::new(&limit.rule, format!("Missing or invalid amount at \"{path}\"")), notes)
             }
-            Err(Refusal::Misspelt) => notes.malformed(),
+            Refusal::Misspelt => notes.malformed(),
             // Step 14.
-            Err(Refusal::Uncertain) => self.refuse(Finding::new(rule::ERROR, INTERNAL), notes),
+            Refusal::Uncertain => self.refuse(Finding::new(rule::ERROR, INTERNAL), notes),
         }
     }
 
@@ -377,35 +390,5 @@ impl Checks {
             notes.note(finding);
         }
         Ok(None)
-    }
-}
-
-/// The parts of a call that rules read, each only where one does.
-#[derive(Default)]
-struct Trees<'a> {
-    arguments: Option<Tree<'a>>,
-    meta: Option<Tree<'a>>,
-}
-
-impl<'a> Trees<'a> {
-    fn read<'p>(query: &Query<'a>, mut checks: impl Iterator<Item = &'p Checks>) -> Result<Self, NoTree> {
-        let (mut reads_arguments, mut reads_meta) = (false, false);
-        for checks in &mut checks {
-            reads_arguments |= checks.reads_arguments;
-            reads_meta |= checks.reads_meta;
-        }
-        let tree = |wanted: bool, text: Option<_>| text.filter(|_| wanted).map(Tree::read).transpose();
-        Ok(Self { arguments: tree(reads_arguments, query.arguments)?, meta: tree(reads_meta, query.meta)? })
-    }
-
-    fn view<'v>(&'v self, query: &Query<'v>) -> View<'v, 'a> {
-        View {
-            arguments: self.arguments.as_ref(),
-            meta: self.meta.as_ref(),
-            grant: &query.principal.grant,
-            session: query.principal.session.as_deref(),
-            uri: query.target.filter(|target| target.feature == Feature::Resource).map(|target| target.name),
-            facts: query.facts,
-        }
     }
 }

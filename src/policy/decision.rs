@@ -1,7 +1,7 @@
 //! The answer: what came of a call, the rule that decided, and the words for the caller.
 
 use super::budget::Budget;
-use super::limit::Reservation;
+use super::reservation::Reservation;
 use std::borrow::Cow;
 
 /// What came of a call.

@@ -1,17 +1,14 @@
-//! Limits: reserve what a call adds in every window that it falls into, or in none.
+//! Limits: what one is, where its counts lie, and what a call adds to them.
 
 use super::budget::Budget;
-use super::counter::{self, Charge, NotCounted, Standing};
+use super::counter;
 use super::document::{self, Amount, Scope};
-use super::lease::Spent;
 use super::number::Decimal;
 use super::path::find;
 use super::problem::{Pointer, Problems};
 use super::query::Query;
-use super::service::{self, CounterFamily, Deferred, Kept, Question};
+use super::service::{self, CounterFamily, Kept};
 use super::slots::{Part, Place};
-use super::store::Store;
-use super::trace::{Trace, Verdict};
 use super::window::Window;
 use crate::wire::mcp::Feature;
 use crate::wire::tree::Tree;
@@ -24,7 +21,7 @@ const MAX_KEY_PART_BYTES: usize = 128;
 #[derive(Debug)]
 pub(super) struct Limit {
     pub(super) rule: String,
-    counter: String,
+    pub(super) counter: String,
     message: String,
     /// For calls that continue one: what is said, and their own maximum in millionths.
     continuations: Option<(String, u64)>,
@@ -33,39 +30,20 @@ pub(super) struct Limit {
     is_rolling: bool,
     /// In millionths.
     max: u64,
-    amount: Amount,
-    scope: Vec<Scope>,
+    pub(super) amount: Amount,
+    pub(super) scope: Vec<Scope>,
     /// What every key of this counter begins with.
     key_prefix: Vec<u8>,
     /// Its place in the document, and how a rate limit service keeps it, or why none can.
-    kept: (Pointer, Result<Kept, &'static str>),
-}
-
-/// What a call holds of its limits.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Reservation {
-    charges: Vec<Charge>,
-    /// What its limits leave, where that was asked for.
-    budgets: Vec<Budget>,
-    /// Where a service counts; boxed, because most have none.
-    remote: Option<Box<Remote>>,
-}
-
-/// What a call holds of limits that a service keeps.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Remote {
-    /// What is yet to be counted.
-    question: Question,
-    /// What it spent of blocks that were counted ahead.
-    spent: Vec<Spent>,
+    pub(super) kept: (Pointer, Result<Kept, &'static str>),
 }
 
 /// What this proxy counts of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Here {
-    place: Place,
+    pub(super) place: Place,
     /// Where it is counted when that has no room for one more count.
-    shared: Option<Place>,
+    pub(super) shared: Option<Place>,
     pub(super) request: counter::Request,
 }
 
@@ -73,7 +51,7 @@ pub(super) struct Here {
 #[derive(Debug)]
 pub(super) enum Refusal<'p> {
     /// This limit has no room left; its words.
-    Spent(&'p Limit, &'p str, Budget),
+    Spent(&'p Limit, &'p str, Box<Budget>),
     /// The argument that says how much is missing or no amount; its path.
     NoAmount(&'p Limit, &'p str),
     /// The argument is there only in another case.
@@ -136,11 +114,11 @@ impl Limit {
     }
 
     /// The most that it admits of calls like this, in millionths.
-    fn max(&self, query: &Query<'_>) -> u64 {
+    pub(super) fn max(&self, query: &Query<'_>) -> u64 {
         self.continuations.as_ref().filter(|_| query.continues).map_or(self.max, |(_, max)| *max)
     }
 
-    fn budget(&self, query: &Query<'_>, total: u64, resets_in: Option<u64>) -> Budget {
+    pub(super) fn budget(&self, query: &Query<'_>, total: u64, resets_in: Option<u64>) -> Budget {
         let now = query.now.millis() / 1000;
         Budget::new(&self.counter, self.window, now, self.max(query), total, resets_in)
     }
@@ -193,7 +171,7 @@ impl Limit {
     }
 
     /// What this proxy counts of a call, and where.
-    fn here(&self, amount: u64, query: &Query<'_>) -> Here {
+    pub(super) fn here(&self, amount: u64, query: &Query<'_>) -> Here {
         let (place, shared) = self.places(query);
         let request = counter::Request {
             now: query.now.millis() / 1000,
@@ -201,12 +179,13 @@ impl Limit {
             is_rolling: self.is_rolling,
             amount,
             max: self.max(query),
+            held: 0,
         };
         Here { place, shared, request }
     }
 
     /// What the call adds, in millionths; `None` when the limit does not apply to it.
-    fn amount_of(&self, arguments: Option<&Tree<'_>>) -> Result<Option<u64>, Refusal<'_>> {
+    pub(super) fn amount_of(&self, arguments: Option<&Tree<'_>>) -> Result<Option<u64>, Refusal<'_>> {
         let (steps, path, skip_missing) = match &self.amount {
             Amount::Fixed(amount) => return Ok(Some(*amount)),
             Amount::Argument { steps, path, skip_missing } => (steps, path, *skip_missing),
@@ -242,145 +221,3 @@ pub(super) fn push_part(key: &mut Vec<u8>, part: &str) {
     key.push(b':');
     key.extend_from_slice(bytes);
 }
-
-/// What was reserved, and the first limit in shadow mode that would have refused.
-pub(super) type Reserved<'p> = (Reservation, Option<&'p Limit>);
-
-/// Reserves what the call adds to each limit; if one refuses, nothing is spent. A count that two limits
-/// share is charged once, with the larger amount.
-pub(super) fn reserve<'p>(
-    limits: impl Iterator<Item = (&'p Limit, bool)>,
-    query: &Query<'_>,
-    arguments: Option<&Tree<'_>>,
-    store: &mut dyn Store,
-    trace: &mut dyn Trace,
-) -> Result<Reserved<'p>, Refusal<'p>> {
-    let (mut reservation, mut noted) = (Reservation::default(), None);
-    for (limit, is_shadow) in limits {
-        if query.defers_limits {
-            reservation.defer(limit, is_shadow || limit.is_shadow, query)?;
-            continue;
-        }
-        match reservation.add(limit, query, arguments, store) {
-            Ok(budget) => {
-                reservation.budgets.extend(budget.filter(|_| !(is_shadow || limit.is_shadow)));
-                trace.step(&limit.rule, Verdict::Passed);
-            }
-            Err(_) if is_shadow || limit.is_shadow => {
-                trace.step(&limit.rule, Verdict::Noted);
-                noted.get_or_insert(limit);
-            }
-            Err(refusal) => {
-                reservation.refund(store);
-                return Err(refusal);
-            }
-        }
-    }
-    Ok((reservation, noted))
-}
-
-impl Reservation {
-    /// What the limit leaves, where the query asks for it.
-    fn add<'p>(
-        &mut self,
-        limit: &'p Limit,
-        query: &Query<'_>,
-        arguments: Option<&Tree<'_>>,
-        store: &mut dyn Store,
-    ) -> Result<Option<Budget>, Refusal<'p>> {
-        let Some(amount) = limit.amount_of(arguments)? else { return Ok(None) };
-        let standing = self.charge(&limit.here(amount, query), store).map_err(|refused| match refused {
-            NotCounted::Full(total, room_in) => {
-                Refusal::Spent(limit, limit.words(query), limit.budget(query, total, room_in))
-            }
-            NotCounted::NoPlace | NotCounted::Uncertain => Refusal::Uncertain,
-        })?;
-        Ok(query.tells_budgets.then(|| limit.budget(query, standing.total, standing.resets_in)))
-    }
-
-    /// Counts what is not charged yet of what is asked; where that has no place of its own, with all that has none.
-    pub(super) fn charge(&mut self, here: &Here, store: &mut dyn Store) -> Result<Standing, NotCounted> {
-        let charge = match (self.charge_at(&here.place, here.request, store), &here.shared) {
-            (Err(NotCounted::NoPlace), Some(shared)) => self.charge_at(shared, here.request, store),
-            (charged, _) => charged,
-        };
-        let charge = charge?;
-        let standing = charge.standing;
-        self.charges.push(charge);
-        Ok(standing)
-    }
-
-    fn charge_at(
-        &self,
-        place: &Place,
-        mut request: counter::Request,
-        store: &mut dyn Store,
-    ) -> Result<Charge, NotCounted> {
-        let same = self.charges.iter().filter(|charge| charge.place == *place);
-        let charged: u64 = same.map(|charge| charge.amount).sum();
-        request.amount = request.amount.saturating_sub(charged);
-        counter::charge(place, &request, store)
-    }
-
-    /// Writes down what a service is to count.
-    fn defer<'p>(&mut self, limit: &'p Limit, is_shadow: bool, query: &Query<'_>) -> Result<(), Refusal<'p>> {
-        // A gate that asks a service has no limit that the service cannot keep, and no amount from an argument.
-        let (Ok(kept), Amount::Fixed(amount)) = (&limit.kept.1, &limit.amount) else { return Err(Refusal::Uncertain) };
-        let (rule, message) = (limit.rule.clone(), limit.words(query).to_owned());
-        let here = limit.here(*amount, query);
-        self.remote.get_or_insert_default().question.add(
-            kept,
-            Deferred { rule, counter: limit.counter.clone(), message, is_shadow, here },
-            &limit.scope,
-            query,
-        );
-        Ok(())
-    }
-
-    /// Takes out what a service has to count before the call may go on; `None` when there is nothing.
-    pub fn take_question(&mut self) -> Option<Question> {
-        let question = std::mem::take(&mut self.remote.as_mut()?.question);
-        (!question.is_empty()).then_some(question)
-    }
-
-    /// Takes over what `other` holds.
-    pub(super) fn join(&mut self, other: Self) {
-        self.charges.extend(other.charges);
-        self.budgets.extend(other.budgets);
-        if let Some(other) = other.remote {
-            let remote = self.remote.get_or_insert_default();
-            remote.question.join(other.question);
-            remote.spent.extend(other.spent);
-        }
-    }
-
-    /// Holds what was spent of a block, too.
-    pub fn hold(&mut self, spent: Spent) {
-        self.remote.get_or_insert_default().spent.push(spent);
-    }
-
-    /// What its limits leave, as [`Query::tells_budgets`] asked.
-    #[must_use]
-    pub fn budgets(&self) -> &[Budget] {
-        &self.budgets
-    }
-
-    /// Whether nothing was reserved that could be given back.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.charges.is_empty() && self.remote.as_ref().is_none_or(|remote| remote.spent.is_empty())
-    }
-
-    /// Gives everything back, each to the window that it was taken from.
-    pub fn refund(self, store: &mut dyn Store) {
-        for charge in &self.charges {
-            charge.refund(store);
-        }
-        for spent in self.remote.iter().flat_map(|remote| &remote.spent) {
-            spent.give_back(store);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests;

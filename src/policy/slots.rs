@@ -118,7 +118,8 @@ impl Bucket {
     pub(super) fn keep(&mut self, place: &Place, count: Count, expires: u64, now: u64) -> bool {
         let kept = Slot { tag: place.tag, count, expires };
         if let Some(slot) = self.0.iter_mut().find(|slot| slot.tag == place.tag) {
-            *slot = kept;
+            // A limit that counts by calendar may share it with one that rolls, to which it matters for longer.
+            *slot = Slot { expires: kept.expires.max(slot.expires), ..kept };
             return true;
         }
         if self.0.len() < SLOTS {
@@ -138,10 +139,10 @@ impl Bucket {
         self.0.iter_mut().for_each(|slot| change(&mut slot.count));
     }
 
-    /// Changes the count at `place`, where it has one.
-    pub(super) fn change(&mut self, place: &Place, change: impl FnOnce(&mut Count)) {
+    /// Puts `count` in the place of the one at `place`, where it has one.
+    pub(super) fn change(&mut self, place: &Place, count: Count) {
         if let Some(slot) = self.0.iter_mut().find(|slot| slot.tag == place.tag) {
-            change(&mut slot.count);
+            slot.count = count;
         }
     }
 }
@@ -168,6 +169,16 @@ mod tests {
         assert_eq!((bucket.count(&place(0)), bucket.count(&place(1))), (None, Some(ONE)));
         assert_eq!(bucket.count(&place(3)).map(|count| count.used), Some(2));
         assert_eq!(Bucket::decode(&bucket.encode()), Some(bucket));
+    }
+
+    #[test]
+    fn a_count_matters_for_as_long_as_to_any_of_its_limits() {
+        let mut bucket = Bucket::default();
+        for index in 0..SLOTS {
+            assert!(bucket.keep(&place(index), ONE, 200, 0) && bucket.keep(&place(index), ONE, 100, 0));
+        }
+        assert!(!bucket.keep(&place(SLOTS), ONE, 300, 199));
+        assert!(bucket.keep(&place(SLOTS), ONE, 300, 200));
     }
 
     #[test]

@@ -49,6 +49,11 @@ impl Window {
         }
     }
 
+    /// Where the window begins that ends where one begins at `start`.
+    pub(super) fn before(self, start: u64) -> Option<u64> {
+        Some(self.around(start.checked_sub(1)?).0)
+    }
+
     /// Whether all windows of this kind are equally long, so that one can roll over the next.
     pub(super) fn can_roll(self) -> bool {
         !matches!(self, Self::Month | Self::Session)

@@ -76,9 +76,11 @@ fn runs(connection: &mut Connection, tool: &str) -> bool {
     response.json()["result"]["isError"] != true
 }
 
-fn rejected(envoy: &Envoy) -> u64 {
+/// How often Envoy did this with a configuration for the plugin.
+pub(crate) fn updates(envoy: &Envoy, what: &str) -> usize {
     let stats = envoy.stats("extension_config_discovery");
-    stats.iter().filter(|(name, _)| name.ends_with(".update_rejected")).map(|(_, value)| value).sum()
+    let counts = stats.iter().filter(|(name, _)| name.ends_with(&format!(".update_{what}")));
+    counts.map(|(_, count)| *count as usize).sum()
 }
 
 #[test]
@@ -95,14 +97,14 @@ fn a_faulty_configuration_leaves_the_good_one_in_force() {
 
     let faulty = policy(json!({ "b": { "limit": [] } })).to_string();
     discovered.exchange(&with_text(&rendered(json!({})), &faulty));
-    wait::until("Envoy has refused the configuration", || rejected(&envoy) == 1);
+    wait::until("Envoy has refused the configuration", || updates(&envoy, "rejected") == 1);
     assert!(envoy.log().contains(r#""limit""#), "the log names the problem");
     assert!(runs(&mut connection, "a") && !runs(&mut connection, "b"), "the policy before holds");
 
     let mut failing = policy(json!({ "b": {} }));
     failing["tests"] = json!([{ "name": "b is refused", "call": { "tool": "b" }, "expect": "denied" }]);
     discovered.exchange(&with_text(&rendered(json!({})), &failing.to_string()));
-    wait::until("Envoy has refused the policy whose test fails", || rejected(&envoy) == 2);
+    wait::until("Envoy has refused the policy whose test fails", || updates(&envoy, "rejected") == 2);
     assert!(envoy.log().contains("/tests/0"), "the log names the test");
     assert!(runs(&mut connection, "a") && !runs(&mut connection, "b"), "the policy before still holds");
 
@@ -155,5 +157,70 @@ fn an_open_stream_keeps_the_policy_under_which_it_was_opened() {
     shows(&mut before, &first, b);
     let mut after = open(&envoy, &second);
     shows(&mut after, &second, a);
+    assert_eq!(envoy.traps(), 0);
+}
+
+#[test]
+fn a_call_that_runs_meanwhile_keeps_the_policy_that_let_it_pass() {
+    let Some(parts) = Parts::gateway() else { return };
+    let name = "reload-call";
+    let ((call, call_events), (list, list_events)) = (mpsc::channel(), mpsc::channel());
+    let answers = Mutex::new(vec![list_events, call_events]);
+    let upstream = Upstream::start(move |request| {
+        let body = String::from_utf8_lossy(&request.body);
+        if body.contains("slow") || body.contains("tools/list") {
+            let events = answers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            return Answer::live(events.expect("two answers that take long"));
+        }
+        Answer::json(result(&request.body, "{}"))
+    });
+    let work = json!({ "limits": [{ "counter": "work", "window": "hour", "max": 1, "scope": "grant" }] });
+    let policy = |hidden: &str, slow: &Value| {
+        let policy = json!({
+            "version": "1", "default": "allow", "hide": [hidden], "tools": { "slow": slow, "quick": work }
+        });
+        Setup::new(&policy).render(name, upstream.address)
+    };
+    let discovered = Discovered { watched: scratch("reload-call.ecds.yaml") };
+    let mut envoy = Envoy::start(&parts, name, &discovered.envoy_file(&policy("a", &work)));
+    wait::for_room_in_hour(Duration::from_secs(60));
+
+    let begin = |request: String, arrived: usize| {
+        let mut connection = envoy.connect();
+        connection.send(&Request::post(request).bytes());
+        wait::until("the server has the request", || upstream.count() == arrived);
+        connection
+    };
+    let mut calling = begin(mcp::call("1", "slow"), 1);
+    let mut listing = begin(mcp::list("2"), 2);
+    discovered.exchange(&policy("b", &json!({ "action": "deny" })));
+    wait::until("the next policy is in force", || updates(&envoy, "success") == 2);
+    let mut connection = envoy.connect();
+    assert!(!runs(&mut connection, "slow"), "the next policy refuses such a call");
+    assert!(!runs(&mut connection, "quick"), "what the call has taken of the limit is still taken");
+
+    let answer = |connection: &mut Connection, events: mpsc::Sender<Vec<u8>>, event: &str, expected: &str| {
+        events.send(event.as_bytes().to_vec()).expect("an upstream that listens");
+        drop(events);
+        assert_eq!(connection.response().text(), expected);
+    };
+    let listed = |tools: &str| format!("data: {{\"jsonrpc\":\"2.0\",\"id\":2,\"result\":{{\"tools\":[{tools}]}}}}\n\n");
+    let (a, b) = (r#"{"name":"a"}"#, r#"{"name":"b"}"#);
+    answer(&mut listing, list, &listed(&format!("{a},{b}")), &listed(b));
+    let failed = "data: {\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32603,\"message\":\"no\"}}\n\n";
+    answer(&mut calling, call, failed, failed);
+    assert!(runs(&mut connection, "quick"), "the failed call has given back what it took");
+
+    let lines = envoy.access_log(5);
+    let records = lines.iter().filter_map(|line| serde_json::from_str::<Value>(line["decision"].as_str()?).ok());
+    let calls: Vec<Value> = records.filter(|record| record["method"] == "tools/call").collect();
+    let of = |outcome: &str, tool: &str| {
+        let is_it = |record: &&Value| record["outcome"] == outcome && record["tool"] == tool;
+        calls.iter().find(is_it).unwrap_or_else(|| panic!("no {tool} {outcome} in {calls:?}"))
+    };
+    let (slow, quick) = (of("allowed", "slow"), of("allowed", "quick"));
+    assert_eq!(slow["rolled_back"], true);
+    assert_eq!(of("denied", "slow")["policy_version"], quick["policy_version"]);
+    assert_ne!(slow["policy_version"], quick["policy_version"], "it is recorded under the policy that let it pass");
     assert_eq!(envoy.traps(), 0);
 }

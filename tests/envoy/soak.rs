@@ -10,7 +10,7 @@ mod memory;
 mod server;
 mod shapes;
 
-use super::reload::Discovered;
+use super::reload::{Discovered, updates};
 use super::support::envoy::Envoy;
 use super::support::mcp;
 use super::support::parts::{Parts, scratch};
@@ -99,7 +99,7 @@ impl Reloads {
         if self.accepted % RELOADS_PER_FAULT == RELOADS_PER_FAULT / 2 - 1 {
             self.discovered.exchange(&self.faulty);
             self.refused += 1;
-            wait::until("Envoy has refused the configuration", || updates(envoy, "update_rejected") == self.refused);
+            wait::until("Envoy has refused the configuration", || updates(envoy, "rejected") == self.refused);
         }
         self.accepted += 1;
         let started = Instant::now();
@@ -107,7 +107,7 @@ impl Reloads {
         // None was there before: Envoy would take up a configuration that a stream still holds.
         let file = self.policies[usize::from(is_second)].replace("reload_0", &format!("reload_{}", self.accepted));
         self.discovered.exchange(&file);
-        wait::until("Envoy has taken the configuration", || updates(envoy, "update_success") == self.accepted + 1);
+        wait::until("Envoy has taken the configuration", || updates(envoy, "success") == self.accepted + 1);
         let absence = server.absence();
         wait::until("calls are judged by the policy", || {
             let response = envoy.connect().exchange(&Request::post(mcp::call("1", "turn")));
@@ -116,13 +116,6 @@ impl Reloads {
         });
         self.longest = self.longest.max(started.elapsed());
     }
-}
-
-/// How often Envoy did this with a configuration for the plugin.
-fn updates(envoy: &Envoy, what: &str) -> usize {
-    let stats = envoy.stats("extension_config_discovery");
-    let counts = stats.iter().filter(|(name, _)| name.ends_with(&format!(".{what}"))).map(|(_, count)| *count as usize);
-    counts.sum()
 }
 
 /// What one soak did, and saw while it did.

@@ -50,7 +50,7 @@ impl Scene {
         for _ in 0..reloads {
             self.reloads += 1;
             self.discovered.exchange(&self.file.replace("reload_0", &format!("reload_{}", self.reloads)));
-            wait::until("Envoy has taken the configuration", || updates(&self.envoy, "update_success") > self.reloads);
+            wait::until("Envoy has taken the configuration", || updates(&self.envoy, "success") > self.reloads);
             self.open(streams);
         }
         self.memory() - before

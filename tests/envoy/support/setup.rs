@@ -1,9 +1,10 @@
-//! From a policy to an Envoy configuration: what `mcp-policy render envoy` prints, on a port of Envoy's own choice.
+//! From a policy to an Envoy configuration: what `mcp-policy render` prints, on a port of Envoy's own choice.
 
 use super::parts::{PLUGIN, root, scratch};
 use serde_json::{Value, json};
 use std::fs;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What `render` is told to listen on; exchanged for port 0, because a port that is free now may not be in a moment.
@@ -65,19 +66,45 @@ impl Setup {
 
 /// The Envoy file for `document`, which is a policy or a plugin configuration as `option` says.
 pub(crate) fn render(name: &str, option: &str, document: &Value, upstream: SocketAddr) -> String {
+    let path = written(name, document);
+    let upstream = format!("http://{upstream}/mcp");
+    envoy_file(&[option, text(&path), "--upstream", &upstream, "--wasm", PLUGIN])
+}
+
+/// The Envoy file whose plugin is in the file `plugin`, which Envoy watches.
+pub(crate) fn render_watching(plugin: &Path, upstream: SocketAddr) -> String {
+    envoy_file(&["--plugin-file", text(plugin), "--upstream", &format!("http://{upstream}/mcp")])
+}
+
+/// Puts the plugin with this policy at `plugin`, as a person would.
+pub(crate) fn put_plugin(name: &str, policy: &Value, plugin: &Path) {
+    let policy = written(name, policy);
+    mcp_policy(&["render", "plugin", "--policy", text(&policy), "--wasm", PLUGIN, "--output", text(plugin)]);
+}
+
+/// `document` in `target/e2e/NAME.config.json`.
+fn written(name: &str, document: &Value) -> PathBuf {
     let path = scratch(&format!("{name}.config.json"));
     fs::write(&path, format!("{document:#}\n")).expect("a configuration in target/e2e");
-    let output = Command::new(env!("CARGO_BIN_EXE_mcp-policy"))
-        .current_dir(root())
-        .args(["render", "envoy", option])
-        .arg(&path)
-        .args(["--upstream", &format!("http://{upstream}/mcp"), "--port", RENDERED_PORT, "--wasm", PLUGIN])
-        .output()
-        .expect("the command line tool runs");
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "mcp-policy render envoy: {}: {error}", output.status);
-    let file = String::from_utf8(output.stdout).expect("Envoy files are UTF-8");
+    path
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a path in UTF-8")
+}
+
+fn envoy_file(arguments: &[&str]) -> String {
+    let file = mcp_policy(&[&["render", "envoy", "--port", RENDERED_PORT], arguments].concat());
     exchange(&file, &format!("port_value: {RENDERED_PORT}"), "port_value: 0")
+}
+
+/// What the command line says, which must be all well.
+fn mcp_policy(arguments: &[&str]) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-policy"));
+    let output = command.current_dir(root()).args(arguments).output().expect("the command line tool runs");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "mcp-policy {arguments:?}: {}: {error}", output.status);
+    String::from_utf8(output.stdout).expect("Envoy files are UTF-8")
 }
 
 /// `file` with another plugin configuration, which `render` would refuse: `lines` stand for all of `configuration:`.

@@ -5,6 +5,7 @@ use super::super::store::{MemoryStore, PutError, Unavailable, Version};
 use super::super::{Decision, NoFacts, Outcome, Policy, Principal, Target, rule};
 use super::*;
 use crate::timestamp::Timestamp;
+use crate::wire::mcp::Feature;
 
 const POLICY: &str = r#"{"version":"1","default":"allow","all_tools":{"limits":[
     {"counter":"a","window":"minute","max":5,"scope":"global"},
@@ -110,4 +111,27 @@ fn a_refund_gives_every_hit_back() {
         decide(&policy, 0, &mut store).reservation.refund(&mut store);
     }
     assert_eq!(decide(&policy, 0, &mut store).outcome, Outcome::Allowed);
+}
+
+#[test]
+fn limits_that_share_a_count_are_both_judged_by_the_larger_amount() {
+    let limit = |max: u32, increment: u32, mode: &str| {
+        format!(r#"{{"counter":"c","window":"day","id":"{max}","max":{max},"increment":{increment},"mode":"{mode}"}}"#)
+    };
+    let allowed = |limits: [String; 2]| {
+        let [own, shared] = limits;
+        let own = format!(r#""tools":{{"t":{{"limits":[{own}]}}}}"#);
+        let text = format!(r#"{{"version":"1","default":"allow",{own},"all_tools":{{"limits":[{shared}]}}}}"#);
+        let policy = Policy::load("test", &text).unwrap();
+        let mut store = MemoryStore::default();
+        let count = (0..9).take_while(|_| decide(&policy, 0, &mut store).outcome.goes_on()).count();
+        let last = decide(&policy, 0, &mut store);
+        (count, last.rule.to_owned(), last.shadow_rule.map(str::to_owned))
+    };
+    let small = limit(7, 1, "enforce");
+    let own = |name: &str| format!("/tools/t/limits/{name}");
+    assert_eq!(allowed([small.clone(), limit(100, 3, "enforce")]), (2, own("7"), None), "never 9 of 7");
+    assert_eq!(allowed([limit(100, 3, "enforce"), small.clone()]), (2, "/all_tools/limits/7".into(), None));
+    let noted = Some(own("2"));
+    assert_eq!(allowed([limit(2, 1, "shadow"), small]), (7, "/all_tools/limits/7".into(), noted), "it names both");
 }

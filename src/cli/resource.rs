@@ -1,0 +1,133 @@
+//! `mcp-policy render envoy` and `render plugin`: from files to what Envoy reads, printed or put in its place.
+
+use super::render::{self, Origin};
+use super::{Source, read, unusable, upstream, validate};
+use clap::Args;
+use mcp_policy::config::Gate;
+use mcp_policy::policy::Policy;
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+#[derive(Debug, Args)]
+pub(super) struct EnvoyArguments {
+    #[command(flatten)]
+    plugin: PluginSource,
+    /// The MCP server's address
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:3001/mcp")]
+    upstream: String,
+    /// The port on 127.0.0.1 that clients connect to
+    #[arg(long, value_name = "N", default_value_t = render::DEFAULT_PORT)]
+    port: u16,
+    /// The plugin
+    #[arg(long, value_name = "FILE", default_value = render::DEFAULT_WASM, conflicts_with = "plugin_file")]
+    wasm: String,
+}
+
+/// A policy, a plugin configuration, or the file that Envoy watches for one; one of them.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct PluginSource {
+    /// A policy
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+    /// A plugin configuration
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Watch this file, made by `render plugin`, and take up what is moved there
+    #[arg(long, value_name = "FILE")]
+    plugin_file: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PluginArguments {
+    #[command(flatten)]
+    source: Source,
+    /// The plugin
+    #[arg(long, value_name = "FILE", default_value = render::DEFAULT_WASM)]
+    wasm: String,
+    /// Where to put it, in one step, instead of printing it
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+/// Prints a bootstrap file.
+pub(super) fn envoy(arguments: &EnvoyArguments) -> ExitCode {
+    let PluginSource { policy, config, plugin_file } = &arguments.plugin;
+    let source = Source { policy: policy.clone(), config: config.clone() };
+    // What is watched need not exist yet.
+    let configuration = if plugin_file.is_some() { Ok(String::new()) } else { configuration(&source) };
+    let configuration = match configuration {
+        Ok(configuration) => configuration,
+        Err(code) => return code,
+    };
+    let plugin = match plugin_file {
+        Some(path) => Origin::Watched(path),
+        None => Origin::Inline(render::Plugin { configuration: &configuration, wasm: &arguments.wasm }),
+    };
+    let options = upstream::parse_upstream(&arguments.upstream).map(|upstream| render::Envoy {
+        plugin,
+        port: arguments.port,
+        upstream,
+    });
+    print(options.and_then(|options| render::envoy(&options)))
+}
+
+/// Prints the file that Envoy watches, or puts it in its place.
+pub(super) fn plugin(arguments: &PluginArguments) -> ExitCode {
+    let configuration = match configuration(&arguments.source) {
+        Ok(configuration) => configuration,
+        Err(code) => return code,
+    };
+    let rendered = render::plugin(&render::Plugin { configuration: &configuration, wasm: &arguments.wasm });
+    match (&arguments.output, rendered) {
+        (Some(path), Ok(yaml)) => match replace(path, &yaml) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => unusable(format_args!("{}: {error}", path.display())),
+        },
+        (_, rendered) => print(rendered),
+    }
+}
+
+/// The plugin configuration of `source`, as text: what is rendered is valid, or is not rendered.
+fn configuration(source: &Source) -> Result<String, ExitCode> {
+    let (path, is_policy) = source.path();
+    let text = read(path)?;
+    let checked =
+        if is_policy { Policy::load("default", &text).map(drop) } else { Gate::load(text.as_bytes()).map(drop) };
+    match checked {
+        Err(problems) => Err(validate::report(path, &problems)),
+        Ok(()) if is_policy => Ok(render::configuration(&text)),
+        Ok(()) => Ok(text),
+    }
+}
+
+fn print(rendered: Result<String, render::RenderError>) -> ExitCode {
+    match rendered {
+        Ok(yaml) => {
+            print!("{yaml}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => unusable(error),
+    }
+}
+
+/// Puts a file with this text at `path` in one step: whoever reads there, at whatever moment and also after a crash,
+/// finds all of the old file or all of the new one. It is written beside it and moved, which is what Envoy waits for.
+fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    // Of this process only, so that two that write at once do not write into one file.
+    let mut new = OsString::from(name);
+    new.push(format!(".{}.new", std::process::id()));
+    let new = path.with_file_name(new);
+    let written = File::create(&new).and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    });
+    written.and_then(|()| fs::rename(&new, path)).inspect_err(|_| {
+        // It may not even be there.
+        let _ = fs::remove_file(&new);
+    })
+}
