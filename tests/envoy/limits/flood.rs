@@ -1,0 +1,163 @@
+//! A million sessions that clients made up, and ten thousand reloads: memory stays within its bound, and counts that
+//! stood before stand after.
+
+use super::super::reload::Discovered;
+use super::super::support::envoy::Envoy;
+use super::super::support::http::Connection;
+use super::super::support::mcp;
+use super::super::support::parts::{Parts, scratch};
+use super::super::support::upstream::Upstream;
+use super::super::support::wait;
+use super::crowd::{self, CONNECTIONS, WORKERS};
+use super::{Plan, grant};
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+/// Grants whose sessions are made up: so many that they fill every part of the counts of sessions.
+const FLOODING: usize = 200;
+/// Points at which memory is looked at, and one more grant's counts are.
+const POINTS: usize = 10;
+/// What all counts together take (`docs/limits.md`), in KiB.
+const COUNTS_KIB: u64 = 31_477_760 / 1024;
+/// Places for counts of sessions, and beside them one count for all the rest of each grant.
+const MOST_SESSIONS: usize = 64 * 256 * 32 + FLOODING;
+
+/// Policies that differ in what they hide, and count the same.
+fn configuration(is_second: bool) -> (Value, Value) {
+    let limit = |counter: &str, max: usize, scope: &str| json!({ "counter": counter, "window": "day", "max": max, "scope": scope });
+    let policy = |limits: Value| {
+        let hidden = if is_second { "second" } else { "first" };
+        json!({ "version": "1", "default": "allow", "hide": [hidden], "all_tools": { "limits": limits } })
+    };
+    let policies = json!({
+        "flood": policy(json!([limit("made-up", 1, "session")])),
+        "kept": policy(json!([limit("own", 5, "grant"), limit("part", 4, "session")]))
+    });
+    let flooding = (0..FLOODING).map(|at| grant(&format!("f{at}"), "flood"));
+    let kept = (0..=2 * POINTS).map(|at| grant(&format!("k{at}"), "kept"));
+    (policies, flooding.chain(kept).collect())
+}
+
+/// Grants that have spent 3 of 5 calls, all in one session, which has 4.
+struct Kept {
+    connection: Connection,
+    checked: usize,
+}
+
+impl Kept {
+    fn begin(envoy: &Envoy) -> Self {
+        let mut kept = Self { connection: envoy.connect(), checked: 0 };
+        for at in 0..=2 * POINTS {
+            assert_eq!([0; 3].map(|_| kept.runs(at, "one")), [true; 3]);
+        }
+        kept
+    }
+
+    fn runs(&mut self, at: usize, session: &str) -> bool {
+        let body = mcp::call("1", "work");
+        crowd::runs(&mut self.connection, &crowd::request(&format!("k{at}"), session, &body))
+    }
+
+    /// One more grant has exactly what it had left; the one before has nothing.
+    fn check(&mut self) {
+        let at = self.checked;
+        let ran = ["one", "one", "two", "two", "three"].map(|session| self.runs(at, session));
+        assert_eq!(ran, [true, false, true, false, false], "k{at} has one call left in its session, and two in all");
+        assert!(at == 0 || !self.runs(at - 1, "four"), "k{} has none left", at - 1);
+        self.checked += 1;
+    }
+}
+
+fn mib(kib: u64) -> f64 {
+    kib as f64 / 1024.0
+}
+
+fn list(samples: &[u64]) -> String {
+    samples.iter().map(|kib| format!("{:.1}", mib(*kib))).collect::<Vec<_>>().join(" ")
+}
+
+/// Calls of each connection by so many sessions, each new, at each point; resident memory after each.
+fn flood(envoy: &Envoy, kept: &mut Kept, each: usize) -> (usize, Vec<u64>) {
+    let (mut ran, mut memory) = (0, Vec::new());
+    for point in 0..POINTS {
+        ran += crowd::call(envoy, each * CONNECTIONS, move |caller, call| {
+            let session = (point * CONNECTIONS + caller) * each + call;
+            crowd::request(&format!("f{}", session % FLOODING), &format!("s{session}"), &mcp::call("1", "work"))
+        });
+        memory.push(envoy.resident_memory_kib());
+        kept.check();
+    }
+    (ran, memory)
+}
+
+fn updates(envoy: &Envoy, what: &str) -> usize {
+    let stats = envoy.stats("extension_config_discovery");
+    let counts = stats.iter().filter(|(name, _)| name.ends_with(&format!(".{what}"))).map(|(_, count)| *count as usize);
+    counts.sum()
+}
+
+/// So many reloads, each accepted before the next and followed by a call on every worker's connections.
+fn reload(envoy: &Envoy, discovered: &Discovered, files: &[String; 2], kept: &mut Kept, count: usize) -> Vec<u64> {
+    let mut memory = Vec::new();
+    let mut connections: Vec<_> = (0..2 * WORKERS).map(|_| envoy.connect()).collect();
+    let request = crowd::request("f0", "s0", &mcp::call("1", "work"));
+    for reload in 1..=count {
+        discovered.exchange(&files[reload % 2]);
+        wait::until("Envoy has taken the configuration", || updates(envoy, "update_success") == reload + 1);
+        let all = connections.len();
+        assert!(!crowd::runs(&mut connections[reload % all], &request), "its session has none left");
+        if reload % (count / POINTS) == 0 {
+            memory.push(envoy.resident_memory_kib());
+            kept.check();
+        }
+    }
+    memory
+}
+
+#[test]
+fn sessions_and_reloads_without_number_take_bounded_memory_and_no_count() {
+    let Some(parts) = Parts::gateway() else { return };
+    let (name, plan) = ("limits-flood", Plan::from_environment());
+    let upstream = Upstream::running_and_forgetting_every_call();
+    let discovered = Discovered { watched: scratch(&format!("{name}.ecds.yaml")) };
+    let files = [false, true].map(|is_second| crowd::file(name, configuration(is_second), upstream.address));
+    wait::for_room_in(86_400, Duration::from_secs(if plan.is_full { 3600 } else { 120 }));
+    let envoy = Envoy::start_with(&parts, name, &discovered.envoy_file(&files[0]), WORKERS);
+    let mut kept = Kept::begin(&envoy);
+    // What Envoy and the VMs take for the first calls of all is not for counts: these have one session.
+    crowd::call(&envoy, plan.sessions / 20, |_, _| crowd::request("f0", "s0", &mcp::call("1", "work")));
+
+    let (started, before) = (Instant::now(), envoy.resident_memory_kib());
+    let each = plan.sessions.div_ceil(POINTS * CONNECTIONS);
+    let (ran, memory) = flood(&envoy, &mut kept, each);
+    println!(
+        "{} distinct sessions of {FLOODING} grants in {:.0} s, {ran} calls let through; resident memory in MiB: {:.1} before, \
+         {} at each tenth",
+        each * POINTS * CONNECTIONS,
+        started.elapsed().as_secs_f64(),
+        mib(before),
+        list(&memory)
+    );
+    assert!(ran <= MOST_SESSIONS, "{ran} calls let through");
+    let after = memory[POINTS - 1];
+    println!(
+        "it grew by {:.1} MiB; all counts together take {:.1} at most",
+        mib(after.saturating_sub(before)),
+        mib(COUNTS_KIB)
+    );
+    assert!(after - before <= COUNTS_KIB, "resident memory grew by {} KiB", after - before);
+
+    let started = Instant::now();
+    let memory = reload(&envoy, &discovered, &files, &mut kept, plan.reloads);
+    println!(
+        "{} reloads accepted, {} refused, in {:.0} s; resident memory in MiB: {:.1} before, {} at each tenth; {} VMs",
+        updates(&envoy, "update_success") - 1,
+        updates(&envoy, "update_rejected"),
+        started.elapsed().as_secs_f64(),
+        mib(after),
+        list(&memory),
+        envoy.stat("wasm.envoy.wasm.runtime.v8.active")
+    );
+    kept.check();
+    crowd::check(&envoy);
+}
