@@ -25,6 +25,8 @@ struct Plan {
     first_uses: usize,
     /// The maximum that two proxies share through outages.
     shared_max: usize,
+    /// Calls of each connection in each part of an outage.
+    through: usize,
     /// Calls through each proxy whose latency is measured.
     timed: usize,
     sessions: usize,
@@ -45,6 +47,7 @@ impl Plan {
                 sums: 10,
                 first_uses: 2_000,
                 shared_max: 20_000,
+                through: 20,
                 timed: 20_000,
                 sessions: 1_000_000,
                 reloads: 10_000,
@@ -57,6 +60,7 @@ impl Plan {
                 sums: 1,
                 first_uses: 50,
                 shared_max: 1_000,
+                through: 3,
                 timed: 300,
                 sessions: 10_000,
                 reloads: 40,

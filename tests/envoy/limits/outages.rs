@@ -171,18 +171,18 @@ impl Scene {
         refused.iter().chain(&self.went_on()).sum()
     }
 
-    /// Has something die, waits until `is_enough`, and starts it again; how long it was until all calls were counted.
+    /// Has something die until each caller has made so many calls without it and `is_enough`, and starts it again; how long it was until all calls were counted.
     fn outage(
         &mut self,
         stop: fn(&mut RateLimit),
         start: fn(&mut RateLimit),
+        calls: usize,
         is_enough: impl Fn(&Shared) -> bool,
     ) -> Duration {
         self.shared.turn_to(Phase::Falling);
         stop(&mut self.service);
         self.shared.turn_to(Phase::Away);
-        // Without Redis each takes as long as the service may.
-        self.more_calls(2);
+        self.more_calls(calls);
         self.until("enough calls without the service", || is_enough(&self.shared));
         self.shared.turn_to(Phase::Rising);
         start(&mut self.service);
@@ -193,7 +193,7 @@ impl Scene {
             let now = self.uncounted();
             if now == before {
                 self.shared.turn_to(Phase::Steady);
-                self.more_calls(10);
+                self.more_calls(calls);
                 assert_eq!(self.uncounted(), now, "all is counted now");
                 return tried;
             }
@@ -219,20 +219,22 @@ impl Scene {
 }
 
 #[allow(clippy::print_stdout, reason = "the figures of the full edition")]
-fn survive(parts: &Parts, max: usize, on_failure: &str, lease: Option<usize>) {
+fn survive(parts: &Parts, plan: &Plan, on_failure: &str, lease: Option<usize>) {
     let name = format!("limits-outages-{on_failure}-{}", lease.unwrap_or(0));
     let started = Instant::now();
+    let max = plan.shared_max;
     let mut scene = Scene::start(parts, &name, max, on_failure, lease);
     let upstream = &scene.upstream;
     wait::until("calls run", || upstream.count() > max / 10);
     let anything = |_: &Shared| true;
-    let service = scene.outage(RateLimit::stop_service, RateLimit::start_service, anything);
-    let redis = scene.outage(RateLimit::stop_redis, RateLimit::start_redis, anything);
+    let service = scene.outage(RateLimit::stop_service, RateLimit::start_service, plan.through, anything);
+    // Without Redis each call takes as long as the service waits for it.
+    let redis = scene.outage(RateLimit::stop_redis, RateLimit::start_redis, 2, anything);
     scene.reach_the_maximum();
     let exhausted = |shared: &Shared| load(&shared.away).iter().all(|proxy| proxy[Outcome::Limited as usize] > 10);
     let full = match on_failure {
-        "local" => scene.outage(RateLimit::stop_service, RateLimit::start_service, exhausted),
-        _ => scene.outage(RateLimit::stop_service, RateLimit::start_service, anything),
+        "local" => scene.outage(RateLimit::stop_service, RateLimit::start_service, plan.through, exhausted),
+        _ => scene.outage(RateLimit::stop_service, RateLimit::start_service, plan.through, anything),
     };
     scene.end();
 
@@ -284,8 +286,30 @@ fn survive_each(on_failure: &str, is_leased: bool) {
     for lease in [None, Some(LEASE)] {
         if plan.is_full || lease.is_some() == is_leased {
             wait::for_room_in(86_400, Duration::from_secs(300));
-            survive(&parts, plan.shared_max, on_failure, lease);
+            survive(&parts, &plan, on_failure, lease);
         }
+    }
+}
+
+#[test]
+fn two_proxies_under_load_let_the_maximum_through_and_no_more() {
+    let Some(parts) = Parts::with_rate_limit_service() else { return };
+    let max = Plan::from_environment().shared_max;
+    for lease in [None, Some(LEASE)] {
+        wait::for_room_in(86_400, Duration::from_secs(300));
+        let name = format!("limits-shared-{}", lease.unwrap_or(0));
+        let mut scene = Scene::start(&parts, &name, max, "deny", lease);
+        scene.reach_the_maximum();
+        scene.end();
+        let outcomes = load(&scene.shared.outcomes);
+        let ran: usize = outcomes.iter().map(|proxy| proxy[Outcome::Ran as usize]).sum();
+        println!(
+            "two proxies, lease {lease:?}, max {max}: {ran} ran, {outcomes:?} by proxy (ran, no room, not counted)"
+        );
+        assert_eq!(scene.upstream.count(), ran, "what reached the server");
+        // What the last blocks of each proxy held when the other one reached the maximum is lost.
+        let lost = lease.map_or(0, |lease| 2 * PROXIES * lease);
+        assert!((max - lost..=max).contains(&ran), "{ran} of {max}");
     }
 }
 
