@@ -30,6 +30,8 @@ struct Plan {
     /// Calls through each proxy whose latency is measured.
     timed: usize,
     sessions: usize,
+    /// Grants that make them up.
+    flooding: usize,
     reloads: usize,
     is_full: bool,
 }
@@ -50,6 +52,8 @@ impl Plan {
                 through: 20,
                 timed: 20_000,
                 sessions: 1_000_000,
+                // So many that they fill every part of the counts of sessions.
+                flooding: 200,
                 reloads: 10_000,
                 is_full: true,
             },
@@ -62,7 +66,9 @@ impl Plan {
                 shared_max: 1_000,
                 through: 3,
                 timed: 300,
-                sessions: 10_000,
+                // Twice what one part holds.
+                sessions: 16_000,
+                flooding: 1,
                 reloads: 40,
                 is_full: false,
             },
