@@ -21,7 +21,7 @@ struct Plan {
     repetitions: usize,
     /// Repetitions with each kind of amounts.
     sums: usize,
-    /// First uses of a counter by everybody at once.
+    /// First uses of a counter by everybody at once, for each of two maxima.
     first_uses: usize,
     /// The maximum that two proxies share through outages.
     shared_max: usize,
@@ -47,7 +47,7 @@ impl Plan {
                 calls: 200_000,
                 repetitions: 4,
                 sums: 10,
-                first_uses: 2_000,
+                first_uses: 1_000,
                 shared_max: 20_000,
                 through: 20,
                 timed: 20_000,
@@ -62,7 +62,7 @@ impl Plan {
                 calls: 10_000,
                 repetitions: 1,
                 sums: 1,
-                first_uses: 50,
+                first_uses: 25,
                 shared_max: 1_000,
                 through: 3,
                 timed: 300,

@@ -24,7 +24,11 @@ const LEASE: usize = 50;
 /// The outages in each run: of the service, of Redis, and of the service when the maximum is reached.
 const OUTAGES: usize = 3;
 
-/// Begins the line of Envoy's log for a call that goes on without the service's count.
+/// Calls of each connection between two looks, and the most looks.
+const ROUND: usize = 2;
+const MOST_ROUNDS: usize = 10_000;
+
+/// In the line of Envoy's log for a call that goes on without the service's count.
 const WENT_ON: &str = "because the rate limit service did not count them";
 
 /// What came of a call.
@@ -145,11 +149,15 @@ impl Scene {
         Self { service, upstream, proxies, shared, callers }
     }
 
+    /// Lets the callers call on until `is_so`: not for a time, because a busy machine makes few calls in it.
     fn until(&self, what: &str, mut is_so: impl FnMut() -> bool) {
-        wait::until(what, || {
-            assert!(!self.callers.iter().any(JoinHandle::is_finished), "a caller has ended before {what}");
-            is_so()
-        });
+        for _ in 0..MOST_ROUNDS {
+            if is_so() {
+                return;
+            }
+            self.more_calls(ROUND);
+        }
+        panic!("not after {MOST_ROUNDS} times {ROUND} calls of each: {what}");
     }
 
     /// Until each caller has ended so many calls that it began after now.
@@ -157,7 +165,10 @@ impl Scene {
         let calls = || -> Vec<usize> { self.shared.calls.iter().map(|calls| calls.load(Ordering::SeqCst)).collect() };
         let before = calls();
         // The one that is under way now does not count.
-        self.until("all call on", || calls().iter().zip(&before).all(|(now, before)| *now > *before + count));
+        wait::until("all call on", || {
+            assert!(!self.callers.iter().any(JoinHandle::is_finished), "a caller has ended");
+            calls().iter().zip(&before).all(|(now, before)| *now > *before + count)
+        });
     }
 
     /// By proxy, how many calls went on uncounted, by Envoy's log.
@@ -171,7 +182,8 @@ impl Scene {
         refused.iter().chain(&self.went_on()).sum()
     }
 
-    /// Has something die until each caller has made so many calls without it and `is_enough`, and starts it again; how long it was until all calls were counted.
+    /// Has something die until each caller has made so many calls without it and `is_enough`, and starts it again; how
+    /// long it was until all calls were counted.
     fn outage(
         &mut self,
         stop: fn(&mut RateLimit),
@@ -189,11 +201,11 @@ impl Scene {
         let (started, mut before) = (Instant::now(), self.uncounted());
         loop {
             let tried = started.elapsed();
-            self.more_calls(1);
+            self.more_calls(ROUND);
             let now = self.uncounted();
             if now == before {
                 self.shared.turn_to(Phase::Steady);
-                self.more_calls(calls);
+                self.more_calls(10);
                 assert_eq!(self.uncounted(), now, "all is counted now");
                 return tried;
             }
