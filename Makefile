@@ -7,7 +7,7 @@ export RATELIMIT_VERSION := v1.4.1-0.20260122083618-3fb702589d36
 export CARGO_TARGET_DIR := $(CURDIR)/target
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help wasm build run check test lint doc unit wasm-test e2e differential conformance model reload soak bench bench-decide run-check fuzz clean
+.PHONY: help wasm build run check test lint doc unit wasm-test e2e differential conformance model reload soak limits-soak bench bench-decide run-check fuzz clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -73,6 +73,12 @@ soak: wasm ## 1,000 event streams under load, restarts and reloads: [SECONDS=300
 	envoy=$$(scripts/envoy.sh) && ulimit -S -n 8192 && MCP_POLICY_E2E=required MCP_POLICY_ENVOY=$$envoy \
 	  MCP_POLICY_SOAK_SECONDS=$(or $(SECONDS),300) \
 	  cargo test --locked --test envoy soak:: -- --nocapture --test-threads 1
+
+limits-soak: wasm ## What limits promise, to the full: millions of calls and sessions, outages, 10,000 reloads
+	scripts/cargo-wasm.sh wasm32-wasip1 build --release --locked --example do_nothing
+	scripts/ratelimit.sh
+	envoy=$$(scripts/envoy.sh) && MCP_POLICY_E2E=required MCP_POLICY_ENVOY=$$envoy MCP_POLICY_LIMITS=full \
+	  cargo test --locked --test envoy limits:: -- --nocapture --test-threads 1
 
 bench: wasm ## What the plugin costs, beside a filter that does nothing
 	scripts/cargo-wasm.sh wasm32-wasip1 build --release --locked --example do_nothing

@@ -30,7 +30,7 @@ fn start(name: &str, max: usize, scope: &str) -> Option<(Upstream, Envoy)> {
 }
 
 /// Runs `call` on so many connections at once and adds up what they return.
-fn at_once(connections: usize, call: impl Fn(usize) -> usize + Send + Sync + 'static) -> usize {
+pub(super) fn at_once(connections: usize, call: impl Fn(usize) -> usize + Send + Sync + 'static) -> usize {
     let call = Arc::new(call);
     let callers: Vec<_> = (0..connections)
         .map(|caller| {
@@ -57,7 +57,7 @@ fn runs(connection: &mut Connection, id: usize, max: usize, session: &str) -> bo
 }
 
 /// Waits until so many have arrived. Not a `Barrier`, at which the others would wait for ever when one of them fails.
-fn meet(arrived: &AtomicUsize, expected: usize) {
+pub(super) fn meet(arrived: &AtomicUsize, expected: usize) {
     let start = Instant::now();
     arrived.fetch_add(1, Ordering::SeqCst);
     while arrived.load(Ordering::SeqCst) < expected {

@@ -35,6 +35,7 @@ mod framing;
 mod grants;
 mod hostile;
 mod large;
+mod limits;
 mod lists;
 mod load;
 #[path = "../support/mod.rs"]

@@ -56,7 +56,7 @@ impl Discovered {
     }
 
     /// What stands before the plugin's filter, the filter, and what follows, from the next filter on.
-    fn parts(file: &str) -> (&str, &str, &str) {
+    pub(crate) fn parts(file: &str) -> (&str, &str, &str) {
         let start = file.find("- name: envoy.filters.http.wasm").expect("the plugin's filter");
         let end = start + file[start..].find("- name: envoy.filters.http.router").expect("the router");
         (&file[..start], &file[start..end], &file[end..])

@@ -6,6 +6,7 @@ use super::wait;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::process::Command;
 
 /// The domain that the service knows.
@@ -27,13 +28,29 @@ pub(crate) struct RateLimit {
     redis: Option<Process>,
     service: Option<Process>,
     starts: usize,
+    /// Where Redis keeps what it counted, if it does.
+    kept: Option<PathBuf>,
 }
 
 impl RateLimit {
     /// Starts both; the service knows the domain and nothing in it, but for what `descriptors` says.
     pub(crate) fn start(_: &Parts, name: &str, descriptors: &str) -> Self {
+        Self::start_on(name, descriptors, None)
+    }
+
+    /// The same with a Redis that knows after a restart what it had counted.
+    pub(crate) fn start_lasting(_: &Parts, name: &str) -> Self {
+        let kept = scratch(&format!("{name}.redis"));
+        // An earlier run's counts are none of this one's.
+        let _ = fs::remove_dir_all(&kept);
+        fs::create_dir_all(&kept).expect("a folder in target/e2e");
+        Self::start_on(name, "", Some(kept))
+    }
+
+    fn start_on(name: &str, descriptors: &str, kept: Option<PathBuf>) -> Self {
         let (redis_at, address) = (free(), free());
-        let mut started = Self { name: name.to_owned(), redis_at, address, redis: None, service: None, starts: 0 };
+        let mut started =
+            Self { name: name.to_owned(), redis_at, address, redis: None, service: None, starts: 0, kept };
         let folder = scratch(&format!("{name}.runtime/config"));
         fs::create_dir_all(&folder).expect("a folder in target/e2e");
         fs::write(folder.join("mcp.yaml"), format!("domain: {DOMAIN}\n{descriptors}")).expect("a file in target/e2e");
@@ -42,18 +59,23 @@ impl RateLimit {
         started
     }
 
-    /// Starts Redis, empty, on the port that it had.
+    /// Starts Redis on the port that it had, empty, or with what it kept.
     pub(crate) fn start_redis(&mut self) {
         let mut command = Command::new(root().join("target/ratelimit/redis-server"));
         let port = self.redis_at.port().to_string();
-        command.args(["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
+        command.args(["--port", &port, "--bind", "127.0.0.1", "--save", ""]);
+        match &self.kept {
+            // Written before each answer; that is enough for a process that is killed.
+            Some(folder) => command.args(["--appendonly", "yes", "--appendfsync", "no", "--dir"]).arg(folder),
+            None => command.args(["--appendonly", "no"]),
+        };
         let address = self.redis_at;
         let mut process = Process::start(&self.next("redis"), &mut command);
         process.wait_for("an answer to PING", |_| redis(address, "PING").filter(|answer| answer == "+PONG"));
         self.redis = Some(process);
     }
 
-    /// Kills Redis, and with it what was counted.
+    /// Kills Redis, and with it what was counted and not kept.
     pub(crate) fn stop_redis(&mut self) {
         self.redis = None;
     }

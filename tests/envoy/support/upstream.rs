@@ -67,6 +67,10 @@ enum Body {
 struct Seen {
     connections: AtomicUsize,
     open: AtomicUsize,
+    /// How many requests came whole.
+    whole: AtomicUsize,
+    /// Nothing of a request is kept once it is answered.
+    forgets: bool,
     requests: Mutex<Vec<Received>>,
 }
 
@@ -75,9 +79,13 @@ type Script = dyn Fn(&Received) -> Answer + Send + Sync;
 impl Upstream {
     /// Starts one that answers each whole request with what `script` says.
     pub(crate) fn start(script: impl Fn(&Received) -> Answer + Send + Sync + 'static) -> Self {
+        Self::serving(Seen::default(), script)
+    }
+
+    fn serving(seen: Seen, script: impl Fn(&Received) -> Answer + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port on loopback");
         let address = listener.local_addr().expect("the address of a listener");
-        let seen = Arc::new(Seen::default());
+        let seen = Arc::new(seen);
         let (script, account): (Arc<Script>, _) = (Arc::new(script), Arc::clone(&seen));
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
@@ -96,7 +104,12 @@ impl Upstream {
 
     /// Starts one that runs every call, and says so under the call's id.
     pub(crate) fn running_every_call() -> Self {
-        Self::start(|request| Answer::json(result(&request.body, r#"{"content":[{"type":"text","text":"ran"}]}"#)))
+        Self::start(run)
+    }
+
+    /// The same for more calls than memory should hold: it counts them, and keeps none.
+    pub(crate) fn running_and_forgetting_every_call() -> Self {
+        Self::serving(Seen { forgets: true, ..Seen::default() }, run)
     }
 
     /// How often somebody connected.
@@ -111,7 +124,7 @@ impl Upstream {
 
     /// How many requests came whole so far.
     pub(crate) fn count(&self) -> usize {
-        self.seen.requests().iter().filter(|request| request.is_whole).count()
+        self.seen.whole.load(Ordering::SeqCst)
     }
 
     /// Every request there will be. To be called when whoever sends them is gone: waits until the last byte of theirs
@@ -254,9 +267,23 @@ pub(crate) fn result(request: &[u8], result: &str) -> String {
     format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#)
 }
 
+/// Says that it ran the call.
+fn run(request: &Received) -> Answer {
+    Answer::json(result(&request.body, r#"{"content":[{"type":"text","text":"ran"}]}"#))
+}
+
 fn serve(wire: &mut Wire, script: &Script, seen: &Seen) -> io::Result<()> {
     while let Some(head) = wire.head()? {
         let mut framing: Framing = head.framing();
+        if seen.forgets {
+            let mut request = Received { head, ..Received::default() };
+            while let Some(piece) = wire.piece(&mut framing)? {
+                request.body.extend(piece);
+            }
+            seen.whole.fetch_add(1, Ordering::SeqCst);
+            script(&request).write(wire)?;
+            continue;
+        }
         let at = {
             let mut requests = seen.requests();
             requests.push(Received { head, ..Received::default() });
@@ -269,6 +296,7 @@ fn serve(wire: &mut Wire, script: &Script, seen: &Seen) -> io::Result<()> {
         let request = {
             let mut requests = seen.requests();
             requests[at].is_whole = true;
+            seen.whole.fetch_add(1, Ordering::SeqCst);
             requests[at].clone()
         };
         script(&request).write(wire)?;
