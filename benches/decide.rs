@@ -81,6 +81,7 @@ fn measure(policy: &Policy, names: &[String], store: &mut MemoryStore) -> Durati
             continues: false,
             defers_limits: false,
             tells_budgets: false,
+            approved: None,
             meta: None,
             now: Timestamp::from_millis(0),
             facts: &NoFacts,

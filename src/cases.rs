@@ -212,6 +212,7 @@ impl Call {
             continues: self.continues,
             defers_limits: false,
             tells_budgets: false,
+            approved: None,
             meta,
             now: self.at,
             facts: &Stated(self),

@@ -52,6 +52,12 @@ pub struct Record {
     /// Why, for a refusal.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub message: String,
+    /// The approval that the call waits for, was denied, or used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approval: Option<String>,
+    /// The approval that gave way to this call's, although it was still waited for: more wait than are kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dropped_approval: Option<String>,
     /// Names of the call's top-level arguments, sorted.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub arg_keys: Vec<String>,

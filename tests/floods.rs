@@ -46,6 +46,7 @@ fn calls(policy: &Policy, grant: &str, session: Option<String>, tool: &str, seco
         facts: &NoFacts,
         defers_limits: false,
         tells_budgets: false,
+        approved: None,
     };
     policy.decide(&query, store).outcome.goes_on()
 }

@@ -68,6 +68,7 @@ fn decide(policy: &Policy, work: Work, store: &mut dyn Store) -> bool {
         facts: &NoFacts,
         defers_limits: false,
         tells_budgets: false,
+        approved: None,
     };
     let decision = policy.decide(&query, store);
     let goes_on = decision.outcome.goes_on();

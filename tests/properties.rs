@@ -85,6 +85,7 @@ fn decide<'p>(policy: &'p Policy, call: &Call, store: &mut dyn Store) -> Decisio
         continues: false,
         defers_limits: false,
         tells_budgets: false,
+        approved: None,
         meta: call.meta.as_deref().map(raw),
         now: Timestamp::from_millis(call.at),
         facts: &Sent,

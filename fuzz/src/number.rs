@@ -62,6 +62,7 @@ fn goes_on(policy: &Policy, value: &str) -> bool {
         facts: &NoFacts,
         defers_limits: false,
         tells_budgets: false,
+        approved: None,
     };
     policy.decide(&query, &mut MemoryStore::default()).outcome.goes_on()
 }

@@ -129,6 +129,7 @@ fn judged(policy: &Policy, other: Option<&Policy>, method: &str, target: Target<
             facts: &NoFacts,
             defers_limits: false,
             tells_budgets: false,
+            approved: None,
         };
         let decision = policy.decide(&query, &mut MemoryStore::default());
         let named = || format!("{method} {:?} {arguments:?} under {}", target.name, what());
@@ -180,6 +181,7 @@ fn plainly(document: &Json, policy: &Policy, names: &[String], what: &dyn Fn() -
             facts: &NoFacts,
             defers_limits: false,
             tells_budgets: false,
+            approved: None,
         };
         let decision = policy.decide(&query, &mut MemoryStore::default());
         if is_shadow {

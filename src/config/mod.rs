@@ -3,10 +3,12 @@
 //! Text → [`Gate`], or every problem. A gate is whole or not there at all: a faulty configuration never
 //! replaces a good one.
 
+mod approvals;
 mod grants;
 mod limits;
 mod settings;
 
+pub use approvals::Approvals;
 pub use grants::Grant;
 pub use limits::{LimitService, Limits, OnFailure};
 pub use settings::{DEFAULT_MAX_BODY_BYTES, HiddenReply, LimitReply, Log, Settings};
@@ -19,7 +21,7 @@ use grants::Grants;
 /// The name that a bare policy's counters belong to.
 const BARE_POLICY: &str = "default";
 /// Members that only a configuration has; one of them tells it from a bare policy.
-const CONFIGURATION: [&str; 15] = [
+const CONFIGURATION: [&str; 16] = [
     "policies",
     "grants",
     "default_policy",
@@ -30,6 +32,7 @@ const CONFIGURATION: [&str; 15] = [
     "max_body_bytes",
     "max_list_ttl_ms",
     "limits",
+    "approvals",
     "hold_request_headers",
     "hidden_reply",
     "limit_reply",
@@ -48,6 +51,8 @@ pub struct Gate {
     pub settings: Settings,
     /// Where limits are counted.
     pub limits: Limits,
+    /// What holds for calls that a person must approve.
+    pub approvals: Approvals,
     cuts_lists: bool,
 }
 
@@ -78,7 +83,8 @@ impl Gate {
 
     fn new(policies: Vec<Policy>, grants: Grants, default_policy: Option<usize>, settings: Settings) -> Self {
         let cuts_lists = policies.iter().any(Policy::cuts_lists);
-        Self { policies, grants, default_policy, settings, limits: Limits::Local, cuts_lists }
+        let (limits, approvals) = (Limits::Local, Approvals::default());
+        Self { policies, grants, default_policy, settings, limits, approvals, cuts_lists }
     }
 
     /// How long a client may keep a list, in milliseconds; `None` where no policy cuts one, and all callers are shown
@@ -156,10 +162,11 @@ impl Gate {
         let default_policy = read_policy_name(&mut fields, "default_policy", has_grants, &names, problems);
         let settings = Settings::read(&mut fields, grants.have_bearer(), problems);
         let limits = Limits::read(&mut fields, problems);
+        let approvals = Approvals::read(&mut fields, problems);
         fields.finish(problems);
         limits.check(policies.iter().filter_map(|(_, policy)| policy.as_ref()), problems);
         let policies = policies.into_iter().map(|(_, policy)| policy).collect::<Option<_>>()?;
-        Some(Self { limits, ..Self::new(policies, grants, default_policy, settings) })
+        Some(Self { limits, approvals, ..Self::new(policies, grants, default_policy, settings) })
     }
 }
 

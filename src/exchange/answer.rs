@@ -270,21 +270,21 @@ impl Exchange {
     /// Whether the call holds what its end may give back: only then [`Exchange::end`] needs `details`.
     #[must_use]
     pub fn is_unsettled(&self) -> bool {
-        !self.reservation.is_empty()
+        !self.reservation.is_empty() || self.claim.is_some()
     }
 
     /// The exchange is over; settles the call's limits and completes the record. `details` is the host's own
     /// word on who answered (`%RESPONSE_CODE_DETAILS%`).
     pub fn end(&mut self, details: &str, now: Timestamp, store: &mut dyn Store) {
         if self.phase == Phase::Asking {
-            // It surely did not run.
-            std::mem::take(&mut self.reservation).refund(store);
+            self.give_back(now, store);
         }
+        let is_unsettled = self.is_unsettled();
         let (Phase::Forwarded, Some(record)) = (self.phase, &mut self.record) else { return };
         record.latency_ms = Some(now.millis().saturating_sub(self.judged_at));
         if upstream(record.upstream_status, details, self.has_error).refunds() {
-            record.rolled_back = !self.reservation.is_empty();
-            std::mem::take(&mut self.reservation).refund(store);
+            record.rolled_back = is_unsettled;
+            self.give_back(now, store);
         }
     }
 

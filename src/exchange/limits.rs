@@ -159,7 +159,7 @@ impl Exchange {
                 self.finish(then, asked, record, now)
             }
             Some((rule, message, budget)) => {
-                std::mem::take(&mut self.reservation).refund(store);
+                self.give_back(now, store);
                 let told = rule.clone();
                 if !is_hidden {
                     if record.outcome == Outcome::ShadowDenied {

@@ -5,9 +5,11 @@
 //! host's, so each method is safe in any order: what was not judged does not go on.
 
 mod answer;
+mod approval;
 mod asked;
 mod head;
 mod headers;
+mod hidden;
 mod known;
 mod legacy;
 mod limits;
@@ -22,9 +24,11 @@ pub use answer::{LONG_LIST_BYTES, MAX_ANSWER_BYTES};
 pub use headers::{HeaderEdit, Headers};
 pub use known::Verified;
 
+use crate::approvals::book::Claim;
 use crate::config::{Caller, Gate};
-use crate::policy::{Policy, Reservation};
+use crate::policy::{Policy, Reservation, Store};
 use crate::record::Record;
+use crate::timestamp::Timestamp;
 use answer::Answer;
 use asked::Asked;
 use std::borrow::Cow;
@@ -106,6 +110,8 @@ pub struct Exchange {
     answer: Answer,
     /// What the call holds of its limits until its end is known.
     reservation: Reservation,
+    /// The approval that the call has used, until its end is known.
+    claim: Option<Claim>,
     /// The answer to the call was a JSON-RPC error.
     has_error: bool,
     record: Option<Record>,
@@ -147,6 +153,7 @@ impl Exchange {
             asked: Asked::default(),
             answer: Answer::default(),
             reservation: Reservation::default(),
+            claim: None,
             has_error: false,
             record: None,
             judged_at: 0,
@@ -162,6 +169,14 @@ impl Exchange {
     /// The policy that its caller is judged by; `None` when there is none.
     fn policy(&self) -> Option<&Policy> {
         self.gate.policy_for(self.caller.as_ref()?)
+    }
+
+    /// Gives back what the call has used of its limits, and its approval, because it surely did not run.
+    fn give_back(&mut self, now: Timestamp, store: &mut dyn Store) {
+        std::mem::take(&mut self.reservation).refund(store);
+        if let Some(claim) = self.claim.take() {
+            claim.release(now.millis(), store);
+        }
     }
 
     /// What was decided; `None` while nothing was.

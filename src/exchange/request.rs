@@ -1,7 +1,9 @@
 //! The request's side: headers and body in; forward, hold, or refuse with the right JSON-RPC answer.
 
+use super::approval::{Approval, Sought};
 use super::asked::Asked;
 use super::head::Head;
+use super::hidden::Unknown;
 use super::legacy;
 use super::refusal::Refusal;
 use super::spent;
@@ -12,9 +14,7 @@ use crate::policy::{Decision, Outcome, Policy, Principal, Query, Store, Target, 
 use crate::record::{ArgKeys, Record, bounded};
 use crate::timestamp::Timestamp;
 use crate::wire::json::{Raw, Reader};
-use crate::wire::jsonrpc::{
-    self, HEADER_MISMATCH, INVALID_PARAMS, INVALID_REQUEST, Id, Malformed, PARSE_ERROR, POLICY_DENIED,
-};
+use crate::wire::jsonrpc::{self, HEADER_MISMATCH, INVALID_REQUEST, Id, Malformed, PARSE_ERROR, POLICY_DENIED};
 use crate::wire::mcp::{self, Feature, Named, Operation};
 use crate::wire::mirror;
 use crate::wire::{media_type, reply};
@@ -234,57 +234,59 @@ impl Exchange {
             meta,
             defers_limits: gate.limits.service().is_some(),
             tells_budgets: gate.settings.report_budget,
+            approved: None,
             now,
             facts: &known,
         };
-        let decision;
-        (decision, query.target) = policy.decide_all(&query, &targets, store);
+        let (decision, target) = policy.decide_all(&query, &targets, store);
+        query.target = target;
+        let call = Sought { policy, query, targets: &targets };
+        let (decision, standing) =
+            gate.approvals.seek(&call, decision, store, |query, store| policy.decide_all(query, &targets, store).0);
         record.note(&decision);
+        record.approves(&standing);
         let is_call = is_call(operation);
         let kind = (is_call, body.len());
         if decision.outcome.goes_on() {
+            self.claim = standing.claim();
             return self.pass(decision.reservation, Step::Continue, (asked, record), kind, now, store);
         }
         let Some(id) = id else { return self.answer(Reply::empty(202), record) };
-        if let Some(budget) = &decision.budget {
-            let reply = spent::reply(id.as_str(), is_call, (decision.rule, &decision.message), budget, &gate.settings);
-            return self.answer(reply, record);
+        if decision.rule == rule::HIDDEN && gate.settings.hidden_reply == HiddenReply::UnknownTool {
+            let guess = policy.decide_as_unknown(&call.query, store);
+            let guess = gate.approvals.seek(&call, guess, store, |query, store| policy.decide_as_unknown(query, store));
+            // With held or passed-on headers, `Mcp-Name` would contradict the other name.
+            let named = named.filter(|_| self.head.mirrors.name.is_none());
+            let stand_in = named.and_then(|named| StandIn::of(body, named));
+            let unknown = Unknown { guess, target, stand_in };
+            return self.answer_as_unknown(id, unknown, (asked, record), kind, now, store);
         }
         if decision.rule == rule::MALFORMED {
             let status = self.head.status_of(INVALID_REQUEST, true);
             let refusal = Refusal { status, ..Refusal::bad_request(INVALID_REQUEST, decision.message) };
             return self.answer(refusal.reply(Some(id.as_str())), record);
         }
-        let is_hidden = decision.rule == rule::HIDDEN && gate.settings.hidden_reply == HiddenReply::UnknownTool;
-        let Some(target) = query.target.filter(|_| is_hidden) else {
-            return self.deny(Some(id.as_str()), is_call, &decision.message, record);
+        self.refuse_call(id, is_call, &decision, &standing, record)
+    }
+
+    /// Says why a call does not go on, and what can be done about it.
+    pub(super) fn refuse_call(
+        &mut self,
+        id: Id<'_>,
+        is_call: bool,
+        decision: &Decision<'_>,
+        standing: &Approval,
+        record: Record,
+    ) -> Step {
+        let (settings, words) = (&self.gate.settings, (decision.rule, decision.message.as_ref()));
+        let reply = match (&decision.budget, standing) {
+            (Some(budget), _) => spent::reply(id.as_str(), is_call, words, budget, settings),
+            (None, Approval::Pending(entry, _)) => {
+                self.gate.approvals.reply(id.as_str(), is_call, words, entry, settings)
+            }
+            _ => return self.deny(Some(id.as_str()), is_call, &decision.message, record),
         };
-        // The record still says that it was hidden; only the caller cannot tell.
-        let guess = policy.decide_as_unknown(&query, store);
-        if let Some(budget) = &guess.budget {
-            let reply = spent::reply(id.as_str(), is_call, (guess.rule, &guess.message), budget, &gate.settings);
-            return self.answer(reply, record);
-        }
-        if !guess.outcome.goes_on() {
-            return self.deny(Some(id.as_str()), is_call, &guess.message, record);
-        }
-        // With held or passed-on headers, `Mcp-Name` would contradict the other name.
-        let stand_in = named.filter(|_| self.head.mirrors.name.is_none()).map(|named| StandIn::of(body, named));
-        if let Some((stand_in, sent)) = stand_in.flatten() {
-            asked.stand_in = Some(stand_in);
-            return self.pass(guess.reservation, Step::Replace(sent), (asked, record), kind, now, store);
-        }
-        let unknown = match target.feature {
-            Feature::Tool => "Unknown tool",
-            Feature::Prompt => "Unknown prompt",
-            Feature::Resource => "Resource not found",
-        };
-        let body = reply::error(Some(id.as_str()), INVALID_PARAMS, &format!("{unknown}: {}", target.name));
-        let reply = Reply { status: 200, headers: Vec::new(), body, details: "mcp_denied" };
-        let step = self.pass(guess.reservation, Step::Reply(reply), (asked, record), kind, now, store);
-        // As for the error of a server.
-        std::mem::take(&mut self.reservation).refund(store);
-        step
+        self.answer(reply, record)
     }
 
     pub(super) fn forward(&mut self, asked: Asked, record: Record, now: Timestamp, step: Step) -> Step {
@@ -345,6 +347,8 @@ impl Exchange {
             outcome: Outcome::Allowed,
             rule: String::new(),
             message: String::new(),
+            approval: None,
+            dropped_approval: None,
             arg_keys: Vec::new(),
             upstream_status: None,
             latency_ms: None,
@@ -377,6 +381,12 @@ impl Record {
         decision.rule.clone_into(&mut self.rule);
         self.message = bounded(&decision.message);
         self.shadow_rule = decision.shadow_rule.map(str::to_owned);
+    }
+
+    /// What came of the approval that the call needs.
+    pub(super) fn approves(&mut self, standing: &Approval) {
+        self.approval = standing.id().map(|id| id.to_string());
+        self.dropped_approval = standing.dropped().map(|id| id.to_string());
     }
 
     pub(super) fn settle(&mut self, outcome: Outcome, rule: String, message: &str) {

@@ -78,6 +78,8 @@ pub(super) struct Rule {
     pub(super) message: String,
     pub(super) conditions: Vec<Condition>,
     pub(super) is_shadow: bool,
+    /// Of an approval.
+    pub(super) timeout_seconds: Option<u64>,
 }
 
 impl Section {
@@ -149,7 +151,8 @@ impl Rule {
             (None, List::RequireApproval) => format!("Approval required: rule \"{label}\""),
             (None, List::Require | List::DenyIf) => format!("Denied by rule \"{label}\""),
         };
-        Self { message, conditions: rule.conditions, is_shadow: rule.is_shadow, pointer }
+        let timeout_seconds = rule.timeout_seconds;
+        Self { message, conditions: rule.conditions, is_shadow: rule.is_shadow, pointer, timeout_seconds }
     }
 }
 

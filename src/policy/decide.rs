@@ -2,7 +2,7 @@
 
 use super::compile::{Checks, Entry, Policy, Rule, Section};
 use super::condition::{Side, View, all_hold};
-use super::decision::{Decision, Finding, Listed, Outcome, rule};
+use super::decision::{Decision, Finding, Listed, Outcome, Terms, rule};
 use super::document::Default;
 use super::limit::Refusal;
 use super::query::{Query, Target};
@@ -158,10 +158,11 @@ impl Policy {
         // Step 12.
         match needs_approval(entry, shared, target, &view, &mut notes) {
             Ok(None) => {}
-            Ok(Some(finding)) if self.is_shadow => return self.refuse(finding, notes),
-            Ok(Some(finding)) => {
+            Ok(Some((finding, _))) if query.approved == Some(finding.rule) => notes.passes(finding.rule),
+            Ok(Some((finding, _))) if self.is_shadow => return self.refuse(finding, notes),
+            Ok(Some((finding, terms))) => {
                 notes.trace.step(finding.rule, Verdict::Decided);
-                return Decision::unapproved(finding, notes.shadow);
+                return Decision::unapproved(finding, terms, notes.shadow);
             }
             Err(Misread) => return notes.malformed(),
         }
@@ -280,7 +281,7 @@ fn needs_approval<'p>(
     target: Target<'_>,
     view: &View<'_, '_>,
     notes: &mut Notes<'p, '_>,
-) -> Result<Option<Finding<'p>>, Misread> {
+) -> Result<Option<(Finding<'p>, Terms)>, Misread> {
     if let Some((entry, (pointer, reason))) = entry.and_then(|entry| Some((entry, entry.approval.as_ref()?))) {
         let text = reason.as_deref().unwrap_or(match target.feature {
             Feature::Tool => "this tool is called only with a person's consent",
@@ -289,14 +290,14 @@ fn needs_approval<'p>(
         });
         let finding = Finding::new(pointer, format!("Approval required: {text}"));
         if !entry.checks.is_shadow {
-            return Ok(Some(finding));
+            return Ok(Some((finding, Terms::default())));
         }
         notes.note(finding);
     }
     for checks in entry.map(|entry| &entry.checks).into_iter().chain(shared) {
         let rules = checks.require_approval.iter().map(|rule| (rule, Side::Deny));
-        if let Some(finding) = checks.first_that_refuses(rules, view, notes)? {
-            return Ok(Some(finding));
+        if let Some((rule, finding)) = checks.first_that_refuses(rules, view, notes)? {
+            return Ok(Some((finding, Terms { timeout_seconds: rule.timeout_seconds })));
         }
     }
     Ok(None)
@@ -368,7 +369,8 @@ impl Checks {
     fn refuses<'p>(&'p self, view: &View<'_, '_>, notes: &mut Notes<'p, '_>) -> Result<Option<Finding<'p>>, Misread> {
         let require = self.require.iter().map(|rule| (rule, Side::Require));
         let deny_if = self.deny_if.iter().map(|rule| (rule, Side::Deny));
-        self.first_that_refuses(require.chain(deny_if), view, notes)
+        let first = self.first_that_refuses(require.chain(deny_if), view, notes)?;
+        Ok(first.map(|(_, finding)| finding))
     }
 
     fn first_that_refuses<'p>(
@@ -376,7 +378,7 @@ impl Checks {
         rules: impl Iterator<Item = (&'p Rule, Side)>,
         view: &View<'_, '_>,
         notes: &mut Notes<'p, '_>,
-    ) -> Result<Option<Finding<'p>>, Misread> {
+    ) -> Result<Option<(&'p Rule, Finding<'p>)>, Misread> {
         for (rule, side) in rules {
             let holds = all_hold(&rule.conditions, side, view).map_err(|_| Misread)?;
             if holds != (side == Side::Deny) {
@@ -385,7 +387,7 @@ impl Checks {
             }
             let finding = Finding::new(&rule.pointer, rule.message.as_str());
             if !(self.is_shadow || rule.is_shadow) {
-                return Ok(Some(finding));
+                return Ok(Some((rule, finding)));
             }
             notes.note(finding);
         }

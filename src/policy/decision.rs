@@ -77,8 +77,17 @@ pub struct Decision<'p> {
     pub reservation: Reservation,
     /// What is left of the limit that refused.
     pub budget: Option<Box<Budget>>,
+    /// What holds for the approval that is asked for, with [`Outcome::ApprovalRequired`].
+    pub approval: Option<Terms>,
     /// The rule in shadow mode that would have refused a call that another rule did refuse.
     pub shadow_rule: Option<&'p str>,
+}
+
+/// What a rule says of the approval that it asks for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// How long it may be waited for, and how long one that was given may be used, in seconds; `None`: not said.
+    pub timeout_seconds: Option<u64>,
 }
 
 /// Whether something may stand in a list.
@@ -138,17 +147,25 @@ impl<'p> Decision<'p> {
     pub(super) fn passed(reservation: Reservation, shadow: Option<Finding<'p>>) -> Self {
         let outcome = if shadow.is_some() { Outcome::ShadowDenied } else { Outcome::Allowed };
         let Finding { rule, message } = shadow.unwrap_or(Finding::new("", ""));
-        Self { outcome, rule, message, reservation, budget: None, shadow_rule: None }
+        Self { outcome, rule, message, reservation, budget: None, approval: None, shadow_rule: None }
     }
 
     /// A person must approve it first.
-    pub(super) fn unapproved(finding: Finding<'p>, shadow: Option<Finding<'p>>) -> Self {
-        Self { outcome: Outcome::ApprovalRequired, ..Self::denied(finding, shadow) }
+    pub(super) fn unapproved(finding: Finding<'p>, terms: Terms, shadow: Option<Finding<'p>>) -> Self {
+        Self { outcome: Outcome::ApprovalRequired, approval: Some(terms), ..Self::denied(finding, shadow) }
     }
 
     pub(super) fn denied(finding: Finding<'p>, shadow: Option<Finding<'p>>) -> Self {
         let Finding { rule, message } = finding;
         let shadow_rule = shadow.map(|finding| finding.rule);
-        Self { outcome: Outcome::Denied, rule, message, reservation: Reservation::default(), budget: None, shadow_rule }
+        Self {
+            outcome: Outcome::Denied,
+            rule,
+            message,
+            reservation: Reservation::default(),
+            budget: None,
+            approval: None,
+            shadow_rule,
+        }
     }
 }

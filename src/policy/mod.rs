@@ -39,7 +39,7 @@ mod window;
 
 pub use budget::{Budget, amount};
 pub use compile::Policy;
-pub use decision::{Decision, Listed, Outcome, rule};
+pub use decision::{Decision, Listed, Outcome, Terms, rule};
 pub use facts::{Claim, Facts, NoFacts, Unclear};
 pub use fields::Fields;
 pub use lease::{Block, Draw, Slot, Spent};

@@ -62,6 +62,8 @@ pub struct Query<'a> {
     /// Whether what is left of its limits is to be told when it goes on:
     /// [`Reservation::budgets`](super::Reservation::budgets).
     pub tells_budgets: bool,
+    /// The rule whose approval it has.
+    pub approved: Option<&'a str>,
     /// When, by the proxy's clock.
     pub now: Timestamp,
     /// What else the proxy knows.

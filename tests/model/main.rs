@@ -105,6 +105,7 @@ fn decide<'p>(policy: &'p Policy, call: &Call, now: i128, store: &mut dyn Store)
         continues: call.continues,
         defers_limits: false,
         tells_budgets: false,
+        approved: None,
         meta: None,
         now: Timestamp::from_millis(now.try_into().unwrap()),
         facts: &NoFacts,

@@ -114,10 +114,12 @@ fn two_people_decide_once() {
     assert_eq!(decide(unknown, true, None, 1, &mut store), Err(Undecided::Unknown));
 }
 
+type Other<'s> = Box<dyn FnOnce(&mut MemoryStore) + 's>;
+
 /// A store in which somebody else does something right before the first write.
 struct Racing<'s> {
     inner: &'s mut MemoryStore,
-    other: Option<Box<dyn FnOnce(&mut MemoryStore) + 's>>,
+    other: Option<Other<'s>>,
 }
 
 impl Store for Racing<'_> {

@@ -25,6 +25,7 @@ fn decide<'p>(policy: &'p Policy, seconds: u64, store: &mut dyn Store) -> Decisi
         continues: false,
         defers_limits: false,
         tells_budgets: false,
+        approved: None,
         meta: None,
         now: Timestamp::from_millis(seconds * 1000),
         facts: &NoFacts,

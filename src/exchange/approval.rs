@@ -1,0 +1,177 @@
+//! Step 12: a call that a person must approve. Without an approval it waits for one and is refused with its id; with one it
+//! goes on, once.
+
+use super::{Reply, spent};
+use crate::approvals::book::{self, Asking, Claim, Standing};
+use crate::approvals::{Call, Entry, Id, Shown};
+use crate::config::{Approvals, Settings};
+use crate::policy::{Decision, Outcome, Policy, Query, Store, Target, rule};
+use crate::record::bounded;
+use crate::timestamp::Timestamp;
+use crate::wire::jsonrpc::POLICY_DENIED;
+use crate::wire::reply::{self, string};
+use std::borrow::Cow;
+
+/// The member of `_meta` and `data` that tells which approval is waited for.
+const APPROVAL: &str = "mcp-policy/approval";
+/// Why nobody can approve a call: what would be approved and what would go on might differ.
+const NOT_BOUND: &str = "it cannot be approved, because its arguments have more than one reading (numbers beyond 64-bit \
+                         floats, members whose names differ only in case, text that is not valid Unicode)";
+const INTERNAL: &str = "Internal policy error";
+const FULL: &str = "Too many approved calls are still to be made. Try again later.";
+
+/// A call that may need an approval.
+pub(super) struct Sought<'p, 'q> {
+    pub(super) policy: &'p Policy,
+    pub(super) query: Query<'q>,
+    /// All that it reaches.
+    pub(super) targets: &'q [Target<'q>],
+}
+
+/// What came of the approval that a call needs.
+#[derive(Debug)]
+pub(super) enum Approval {
+    /// It needs none, or none can be given.
+    Not,
+    /// It has one, and goes on.
+    Given(Claim),
+    /// It waits, and another one gave way to it.
+    Pending(Entry, Option<Id>),
+    /// A person has denied it.
+    Denied(Id),
+}
+
+impl Approval {
+    pub(super) fn claim(&self) -> Option<Claim> {
+        match self {
+            Self::Given(claim) => Some(*claim),
+            Self::Not | Self::Pending(..) | Self::Denied(_) => None,
+        }
+    }
+
+    pub(super) fn id(&self) -> Option<Id> {
+        match self {
+            Self::Not => None,
+            Self::Given(claim) => Some(claim.id),
+            Self::Pending(entry, _) => Some(entry.id),
+            Self::Denied(id) => Some(*id),
+        }
+    }
+
+    pub(super) fn dropped(&self) -> Option<Id> {
+        match self {
+            Self::Pending(_, dropped) => *dropped,
+            Self::Not | Self::Given(_) | Self::Denied(_) => None,
+        }
+    }
+}
+
+fn denied<'p>(decision: Decision<'p>, message: Cow<'p, str>) -> Decision<'p> {
+    Decision { outcome: Outcome::Denied, message, ..decision }
+}
+
+impl Approvals {
+    /// What becomes of a call that was decided like this: where it needs an approval and has one, it is decided `again`.
+    pub(super) fn seek<'p>(
+        &self,
+        call: &Sought<'p, '_>,
+        decision: Decision<'p>,
+        store: &mut dyn Store,
+        again: impl FnOnce(&Query<'_>, &mut dyn Store) -> Decision<'p>,
+    ) -> (Decision<'p>, Approval) {
+        let Some(terms) = decision.approval.filter(|_| decision.outcome == Outcome::ApprovalRequired) else {
+            return (decision, Approval::Not);
+        };
+        let Ok(digest) = call.bound(decision.rule).digest() else {
+            let message = format!("{}; {NOT_BOUND}", decision.message);
+            return (denied(decision, message.into()), Approval::Not);
+        };
+        let query = &call.query;
+        let asking = Asking { digest, grant: query.principal.grant.clone(), timeout_seconds: terms.timeout_seconds };
+        let now = query.now.millis();
+        let shown = |id: &Id| self.show(call, id, decision.rule, &decision.message);
+        match book::ask(&asking, now, store, shown) {
+            Ok(Standing::Approved(claim)) => {
+                let second = again(&Query { approved: Some(decision.rule), ..*query }, store);
+                if second.outcome.goes_on() {
+                    return (second, Approval::Given(claim));
+                }
+                claim.release(now, store);
+                (second, Approval::Not)
+            }
+            Ok(Standing::Pending { entry, dropped, .. }) => (decision, Approval::Pending(entry, dropped)),
+            Ok(Standing::Denied(id, note)) => {
+                let why = note.filter(|note| !note.is_empty());
+                let why = why.unwrap_or_else(|| "a person has denied this call".to_owned());
+                (denied(decision, format!("Approval denied: {why}").into()), Approval::Denied(id))
+            }
+            Ok(Standing::Full) => (denied(Decision { rule: rule::ERROR, ..decision }, FULL.into()), Approval::Not),
+            Err(_) => (denied(Decision { rule: rule::ERROR, ..decision }, INTERNAL.into()), Approval::Not),
+        }
+    }
+
+    fn show(&self, call: &Sought<'_, '_>, id: &Id, rule: &str, reason: &str) -> Shown {
+        let query = &call.query;
+        let targets: Vec<String> = call.targets.iter().map(|target| bounded(target.name)).collect();
+        let mut shown = Shown {
+            id: id.to_string(),
+            grant: bounded(&query.principal.grant),
+            session: query.principal.session.as_deref().map(bounded),
+            method: bounded(query.method),
+            target: bounded(&targets.join(", ")),
+            policy: call.policy.name().to_owned(),
+            policy_version: call.policy.version().to_owned(),
+            rule: bounded(rule),
+            reason: bounded(reason),
+            arguments: None,
+            is_cut: false,
+            note: None,
+        };
+        shown.take_arguments(query.arguments, &self.redaction);
+        shown
+    }
+
+    /// What a caller is told who has to wait. `id`: the raw token.
+    pub(super) fn reply(
+        &self,
+        id: &str,
+        is_call: bool,
+        (rule, message): (&str, &str),
+        entry: &Entry,
+        settings: &Settings,
+    ) -> Reply {
+        let (name, expires) = (entry.id.to_string(), Timestamp::from_millis(entry.expires).to_string());
+        let url = self.url.as_ref().map(|url| format!("{url}#{name}"));
+        let place = url.as_ref().map_or(String::new(), |url| format!(" at {url}"));
+        let text = format!(
+            "{}{message}. A person can approve it{place} until {expires}; then repeat exactly this call. (approval {name})",
+            settings.deny_prefix
+        );
+        let url = url.map_or("null".to_owned(), |url| string(&url));
+        let data = format!(
+            r#"{{"{APPROVAL}":{{"id":"{name}","url":{url},"expires_at":"{expires}"}},"{}":{}}}"#,
+            spent::RULE,
+            string(rule)
+        );
+        let body = if is_call {
+            reply::refused_call_with(id, &text, &data)
+        } else {
+            reply::error_with(id, POLICY_DENIED, &text, &data)
+        };
+        Reply { status: 200, headers: Vec::new(), body, details: "mcp_approval_required" }
+    }
+}
+
+impl<'q> Sought<'_, 'q> {
+    fn bound<'a>(&'a self, rule: &'a str) -> Call<'a> {
+        Call {
+            policy: self.policy.name(),
+            version: self.policy.version(),
+            rule,
+            grant: &self.query.principal.grant,
+            method: self.query.method,
+            targets: self.targets,
+            arguments: self.query.arguments,
+        }
+    }
+}
