@@ -94,7 +94,7 @@ fn the_wire_says_what_the_engine_decides() {
                     let is_call = case.call.method() == "tools/call";
                     let text =
                         if is_call { &answer["result"]["content"][0]["text"] } else { &answer["error"]["message"] };
-                    // A limit also says what is left of it.
+                    // A limit also says what is left of it, and an approval where it is given.
                     let limit = if is_call { &answer["result"]["_meta"] } else { &answer["error"]["data"] };
                     let said = text.as_str().unwrap();
                     let said = if limit.is_null() { said } else { said.rsplit_once(" (").unwrap().0 };

@@ -144,7 +144,7 @@ impl Approvals {
         let url = self.url.as_ref().map(|url| format!("{url}#{name}"));
         let place = url.as_ref().map_or(String::new(), |url| format!(" at {url}"));
         let text = format!(
-            "{}{message}. A person can approve it{place} until {expires}; then repeat exactly this call. (approval {name})",
+            "{}{message} (ask a person to approve it{place} until {expires}, then repeat exactly this call; approval {name})",
             settings.deny_prefix
         );
         let url = url.map_or("null".to_owned(), |url| string(&url));
