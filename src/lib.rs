@@ -16,6 +16,7 @@
 //! The library builds for this machine, as Envoy's plugin for `wasm32-wasip1` (the only build that knows
 //! proxy-wasm), and for `wasm32-unknown-unknown`.
 
+pub mod admin;
 pub mod approvals;
 pub mod cases;
 mod claims;

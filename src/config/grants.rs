@@ -45,10 +45,18 @@ enum ClaimTest {
 
 /// The SHA-256 of a bearer token.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct TokenHash([u8; 32]);
+pub(crate) struct TokenHash([u8; 32]);
 
 /// A text that may be one.
 struct Secret(String);
+
+impl TokenHash {
+    /// Whether it is this token's, in a time that tells nothing of how much of it was right.
+    pub(crate) fn is_of(&self, token: &str) -> bool {
+        let hash: [u8; 32] = Sha256::digest(token).into();
+        self.0.as_slice().ct_eq(&hash).into()
+    }
+}
 
 impl fmt::Debug for TokenHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -208,7 +216,7 @@ fn read_hash(value: &Value, at: &Pointer, problems: &mut Problems) -> Option<Cre
     hash.map(Credential::Bearer)
 }
 
-fn unhex(text: &str) -> Option<TokenHash> {
+pub(super) fn unhex(text: &str) -> Option<TokenHash> {
     let mut hash = [0; 32];
     let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let digits: Vec<u8> = text.as_bytes().iter().map(digit).collect::<Option<_>>()?;

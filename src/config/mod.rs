@@ -3,11 +3,13 @@
 //! Text → [`Gate`], or every problem. A gate is whole or not there at all: a faulty configuration never
 //! replaces a good one.
 
+mod admin;
 mod approvals;
 mod grants;
 mod limits;
 mod settings;
 
+pub use admin::Admin;
 pub use approvals::Approvals;
 pub use grants::Grant;
 pub use limits::{LimitService, Limits, OnFailure};
@@ -62,6 +64,32 @@ pub struct Caller {
     /// The grant's id; [`Principal::ANONYMOUS`] without one.
     pub grant: String,
     policy: Option<usize>,
+}
+
+/// What one plugin is there for.
+#[derive(Debug)]
+pub enum Role {
+    /// It judges what clients ask of an MCP server.
+    Gate(Box<Gate>),
+    /// It lets people approve calls, and see what is in force.
+    Admin(Admin),
+}
+
+impl Role {
+    /// Reads the configuration as the host delivered it: the admin side's has the one member `admin`.
+    ///
+    /// # Errors
+    /// As for [`Gate::load`].
+    pub fn load(configuration: &[u8]) -> Result<Self, Problems> {
+        let mut problems = Problems::default();
+        match parse(configuration) {
+            Ok(value @ Value::Object(_)) if value.has("admin") => {
+                let admin = Admin::read(&value, &mut problems);
+                admin.filter(|_| problems.is_empty()).map(Self::Admin).ok_or(problems)
+            }
+            _ => Gate::load(configuration).map(|gate| Self::Gate(Box::new(gate))),
+        }
+    }
 }
 
 impl Gate {

@@ -34,7 +34,7 @@ impl Headers {
     }
 
     /// All lines' values.
-    pub(super) fn values(&self, name: &str) -> impl Iterator<Item = &[u8]> + Clone {
+    pub(crate) fn values(&self, name: &str) -> impl Iterator<Item = &[u8]> + Clone {
         self.0.iter().filter(move |(line, _)| line == name.as_bytes()).map(|(_, value)| value.as_slice())
     }
 }

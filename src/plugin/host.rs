@@ -147,7 +147,7 @@ pub(super) fn edit_headers(kind: MapType, edits: &[HeaderEdit]) -> Result<(), Ho
 /// Answers the client; the stream goes nowhere else from here.
 pub(super) fn reply(reply: &Reply) -> Result<(), HostError> {
     let mut headers: Vec<(&str, &str)> = reply.headers.iter().map(|(name, value)| (*name, value.as_ref())).collect();
-    if !reply.body.is_empty() {
+    if !reply.body.is_empty() && !headers.iter().any(|(name, _)| *name == "content-type") {
         headers.push(("content-type", "application/json"));
     }
     let headers = pairs::encode(&headers);

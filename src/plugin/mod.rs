@@ -2,6 +2,8 @@
 //! steps into host calls; decides nothing.
 
 #[cfg(target_os = "wasi")]
+mod admin;
+#[cfg(target_os = "wasi")]
 mod host;
 #[cfg(target_os = "wasi")]
 mod http;

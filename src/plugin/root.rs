@@ -1,8 +1,10 @@
 //! The root context: one per configuration and worker. Compiles the configuration or refuses it whole.
 
-use super::host;
+use super::admin::AdminHttp;
+use super::host::{self, SharedData};
 use super::http::Http;
-use crate::config::Gate;
+use crate::admin;
+use crate::config::{Admin, Gate, Role};
 use log::{error, info};
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{BufferType, ContextType, LogLevel};
@@ -14,10 +16,17 @@ proxy_wasm::main! {{
     proxy_wasm::set_root_context(|_| Box::new(Root::default()));
 }}
 
-/// Holds the gate that new streams are judged by.
+/// Holds what new streams are for.
 #[derive(Default)]
-struct Root {
-    gate: Option<Rc<Gate>>,
+struct Root(Part);
+
+#[derive(Default)]
+enum Part {
+    /// Not configured: nothing passes.
+    #[default]
+    None,
+    Gate(Rc<Gate>),
+    Admin(Rc<Admin>),
 }
 
 impl Context for Root {}
@@ -29,15 +38,21 @@ impl RootContext for Root {
             error!("configuration refused: the host did not hand it over");
             return false;
         };
-        match Gate::load(&configuration) {
-            Ok(gate) => {
+        match Role::load(&configuration) {
+            Ok(Role::Gate(gate)) => {
                 for policy in gate.policies() {
                     info!("policy \"{}\" version {} in force", policy.name(), policy.version());
                 }
-                self.gate = Some(Rc::new(gate));
+                admin::note_in_force(&gate, host::now(), &mut SharedData);
+                self.0 = Part::Gate(gate.into());
+                true
+            }
+            Ok(Role::Admin(admin)) => {
+                self.0 = Part::Admin(Rc::new(admin));
                 true
             }
             Err(problems) => {
+                admin::note_refused(&problems, host::now(), &mut SharedData);
                 for problem in problems.iter() {
                     error!("configuration refused: {problem}");
                 }
@@ -47,7 +62,11 @@ impl RootContext for Root {
     }
 
     fn create_http_context(&self, _context_id: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Http::new(self.gate.clone())))
+        Some(match &self.0 {
+            Part::None => Box::new(Http::new(None)),
+            Part::Gate(gate) => Box::new(Http::new(Some(Rc::clone(gate)))),
+            Part::Admin(admin) => Box::new(AdminHttp::new(Rc::clone(admin))),
+        })
     }
 
     fn get_type(&self) -> Option<ContextType> {

@@ -48,6 +48,12 @@ impl std::fmt::Display for DocumentError {
 }
 
 impl Value {
+    /// Whether it is an object with a member of this name.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        matches!(self, Self::Object(members) if members.iter().any(|(own, _)| own == name))
+    }
+
     /// Reads a whole document.
     ///
     /// # Errors
