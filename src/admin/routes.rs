@@ -6,6 +6,7 @@ use crate::approvals::book::{self, Undecided};
 use crate::exchange::Headers;
 use crate::policy::Store;
 use crate::timestamp::Timestamp;
+use crate::wire::media_type;
 use serde::Deserialize;
 use std::borrow::Cow;
 
@@ -62,9 +63,8 @@ impl Route {
             return Err(reply);
         }
         // A form of another site can send no JSON without asking first.
-        let is_json =
-            || text("content-type").is_some_and(|value| value.trim().eq_ignore_ascii_case("application/json"));
-        if route.takes_body() && !is_json() {
+        let is_json = headers.first("content-type").is_some_and(media_type::is_json_request);
+        if route.takes_body() && !is_json {
             return Err(problem(415, "not_json", "content-type must be application/json"));
         }
         Ok(route)

@@ -3,6 +3,7 @@
 // The command line is the host here: it may read files, and printing is its answer.
 #![allow(clippy::disallowed_methods, clippy::print_stdout)]
 
+mod approvals;
 mod decide;
 mod ratelimit;
 pub mod render;
@@ -32,6 +33,8 @@ enum Verb {
     Decide(decide::Arguments),
     /// Run the tests within policies, and the cases beside them (NAME.json is tested by NAME.cases.json)
     Test(test::Arguments),
+    /// List, approve and deny the calls that wait for a person
+    Approvals(approvals::Arguments),
     /// Print a complete configuration of a proxy, or of the service that counts for it
     Render {
         #[command(subcommand)]
@@ -78,6 +81,7 @@ pub fn run() -> ExitCode {
         Verb::Validate(arguments) => validate::run(&arguments),
         Verb::Decide(arguments) => decide::run(&arguments),
         Verb::Test(arguments) => test::run(&arguments),
+        Verb::Approvals(arguments) => approvals::run(&arguments),
         Verb::Render { platform: Platform::Envoy(arguments) } => resource::envoy(&arguments),
         Verb::Render { platform: Platform::Plugin(arguments) } => resource::plugin(&arguments),
         Verb::Render { platform: Platform::Ratelimit(arguments) } => ratelimit::run(&arguments),

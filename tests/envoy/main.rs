@@ -21,6 +21,7 @@
 
 mod abandoned;
 mod answers;
+mod approvals;
 mod bad_input;
 mod cases;
 mod claims;

@@ -12,6 +12,9 @@ use std::process::{Command, ExitStatus};
 
 /// Two, because counters have to be shared between workers.
 const WORKERS: u32 = 2;
+/// The listener of the plugin's admin side.
+const ADMIN_LISTENER: &str = "mcp_admin";
+const LISTENERS: &str = "/listeners?format=json";
 
 /// A running Envoy, ready for requests. Killed when dropped.
 pub(crate) struct Envoy {
@@ -48,8 +51,15 @@ impl Envoy {
 
         let admin = process.wait_for("an admin port", |_| fs::read_to_string(&admin_file).ok()?.parse().ok());
         process.wait_for("readiness", |_| (get(admin, "/ready")?.0 == 200).then_some(()));
-        let address = process.wait_for("a listener", |_| listener(&get(admin, "/listeners?format=json")?.1));
+        let is_served = |name: &str| name != ADMIN_LISTENER;
+        let address = process.wait_for("a listener", |_| listener(&get(admin, LISTENERS)?.1, is_served));
         Self { process, admin, address }
+    }
+
+    /// Where the plugin's admin side listens.
+    pub(crate) fn admin_side(&self) -> SocketAddr {
+        let listeners = get(self.admin, LISTENERS).expect("the admin interface answers").1;
+        listener(&listeners, |name| name == ADMIN_LISTENER).expect("a listener of the admin side")
     }
 
     /// The URL that an MCP client is given.
@@ -170,9 +180,12 @@ fn get(address: SocketAddr, path: &str) -> Option<(u16, String)> {
     Some((response.status, response.text()))
 }
 
-fn listener(json: &str) -> Option<SocketAddr> {
+/// The first listener with such a name.
+fn listener(json: &str, is_meant: impl Fn(&str) -> bool) -> Option<SocketAddr> {
     let listeners: Value = serde_json::from_str(json).ok()?;
-    let address = &listeners["listener_statuses"][0]["local_address"]["socket_address"];
+    let mut listeners = listeners["listener_statuses"].as_array()?.iter();
+    let listener = listeners.find(|listener| listener["name"].as_str().is_some_and(&is_meant))?;
+    let address = &listener["local_address"]["socket_address"];
     let port = u16::try_from(address["port_value"].as_u64()?).ok()?;
     Some(SocketAddr::new(address["address"].as_str()?.parse().ok()?, port))
 }
