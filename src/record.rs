@@ -67,7 +67,7 @@ pub struct Record {
     /// From the decision to the end of the answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latency_ms: Option<u64>,
-    /// The limits got back what the call had reserved.
+    /// The limits got back what the call had reserved, or the call its approval.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub rolled_back: bool,
     /// How the call's limits were counted, where the service that keeps them did not.

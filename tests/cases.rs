@@ -6,7 +6,7 @@
 mod support;
 
 use mcp_policy::cases::{Case, CaseFile, Element};
-use mcp_policy::config::Gate;
+use mcp_policy::config::{Gate, Role};
 use mcp_policy::policy::{MemoryStore, Outcome, Policy};
 use mcp_policy::wire::mcp::Feature;
 use serde::Deserialize;
@@ -157,7 +157,7 @@ fn a_faulty_document_is_refused_with_all_its_problems() {
     let rows: Vec<Faulty> = serde_json::from_str(include_str!("cases/documents.json")).unwrap();
     for row in rows {
         let text: String = serde_json::from_str(row.document.get()).unwrap_or_else(|_| row.document.get().to_owned());
-        let problems = match Gate::load(text.as_bytes()) {
+        let problems = match Role::load(text.as_bytes()) {
             Ok(_) => Vec::new(),
             Err(problems) => problems.iter().map(ToString::to_string).collect(),
         };

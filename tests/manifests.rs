@@ -4,7 +4,7 @@
 // A test is a host: it may read files, and what it finds missing ends it.
 #![allow(clippy::disallowed_methods, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
-use mcp_policy::config::{Gate, OnFailure};
+use mcp_policy::config::{Gate, OnFailure, Role};
 use mcp_policy::exchange::MAX_ANSWER_BYTES;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -17,6 +17,7 @@ const GRANTS: [(&str, &str); 4] = [
     ("mtls", include_str!("../envoy/grants-mtls.yaml")),
 ];
 const RATE_LIMIT_SERVICE: &str = include_str!("../envoy/rate-limit-service.yaml");
+const APPROVALS: &str = include_str!("../envoy/approvals.yaml");
 const RELOAD: &str = include_str!("../envoy/reload/envoy.yaml");
 const RELOAD_PLUGIN: &str = include_str!("../envoy/reload/plugin.yaml");
 const ISTIO: &str = include_str!("../envoy/istio-wasmplugin.yaml");
@@ -106,6 +107,29 @@ fn the_example_of_a_rate_limit_service_differs_from_it_in_who_counts() {
     let options =
         &service["typed_extension_protocol_options"]["envoy.extensions.upstreams.http.v3.HttpProtocolOptions"];
     assert_eq!(options["explicit_http_config"]["http2_protocol_options"], json!({}), "gRPC needs HTTP/2");
+}
+
+#[test]
+fn the_example_of_approvals_differs_from_it_in_a_second_listener_that_serves_the_admin_side() {
+    let (reference, envoy) = (yaml(ENVOY), yaml(APPROVALS));
+    let (mut filter, mut expected) = (filter(&envoy).clone(), filter(&reference).clone());
+    expected["configuration"]["value"].take();
+    let configuration = filter["configuration"]["value"].take();
+    assert_eq!(filter, expected);
+    assert_eq!(envoy["static_resources"]["clusters"], reference["static_resources"]["clusters"]);
+    assert!(load(configuration.as_str().expect("a text")).settings.hold_request_headers);
+
+    let admin = &envoy["static_resources"]["listeners"][1];
+    assert_eq!(admin["address"]["socket_address"]["address"], "127.0.0.1", "whoever reaches it may try tokens");
+    let manager = &admin["filter_chains"][0]["filters"][0]["typed_config"];
+    let plugin = &manager["http_filters"][0]["typed_config"]["config"];
+    for member in ["vm_config", "failure_policy", "allow_on_headers_stop_iteration"] {
+        assert_eq!(plugin[member], expected[member], "{member}");
+    }
+    let text = plugin["configuration"]["value"].as_str().expect("a text");
+    assert!(matches!(Role::load(text.as_bytes()), Ok(Role::Admin(_))));
+    let route = &manager["route_config"]["virtual_hosts"][0]["routes"][0];
+    assert_eq!(route["direct_response"]["status"], 404, "nothing of it goes upstream");
 }
 
 #[test]

@@ -5,7 +5,7 @@
 #![allow(clippy::disallowed_methods, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use jsonschema::{Registry, Validator};
-use mcp_policy::config::Gate;
+use mcp_policy::config::Role;
 use mcp_policy::policy::Policy;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -150,7 +150,7 @@ impl Schemas {
         Self {
             policy: build(POLICY_URI, &policy),
             configuration: build(CONFIGURATION_URI, &configuration),
-            members: members.keys().cloned().collect(),
+            members: members.keys().cloned().chain(["admin".to_owned()]).collect(),
         }
     }
 
@@ -159,7 +159,7 @@ impl Schemas {
     fn compare(&self, text: &str, what: &str, inexpressible: &[Inexpressible]) -> Verdict {
         let value: Value = serde_json::from_str(text).expect("JSON");
         let errors: Vec<String> = self.configuration.iter_errors(&value).map(|error| error.to_string()).collect();
-        let problems: Vec<String> = match Gate::load(text.as_bytes()) {
+        let problems: Vec<String> = match Role::load(text.as_bytes()) {
             Ok(_) => Vec::new(),
             Err(problems) => problems.iter().map(ToString::to_string).collect(),
         };
@@ -241,7 +241,7 @@ fn what_a_schema_cannot_express_is_listed_and_nothing_else() {
     for row @ (part, text, reason) in RELATIONS.into_iter().chain(SPELLINGS) {
         let verdict = schemas.compare(text, part, &[row]);
         assert_eq!(verdict, Verdict::Inexpressible, "{part} is inexpressible: {reason}");
-        let problems = Gate::load(text.as_bytes()).expect_err(text).to_string();
+        let problems = Role::load(text.as_bytes()).expect_err(text).to_string();
         assert!(problems.contains(part), "{text}: {problems}");
     }
 }
@@ -307,6 +307,7 @@ fn configuration() -> Value {
         "max_body_bytes": 1, "max_list_ttl_ms": 0, "hold_request_headers": true, "hidden_reply": "policy", "limit_reply": "jsonrpc_error", "report_budget": true, "log": "none",
         "strip_authorization": false, "strip_cookies": true, "jwt_payload_key": "k",
         "limits": {"store": "rate_limit_service", "cluster": "c", "domain": "d", "timeout_ms": 1, "on_failure": "local", "maxima": "policy", "lease": 2},
+        "approvals": {"url": "https://a.b:1/c?d=e", "redact": ["args.a", "args.é.b c"]},
         "grants": [
             {"id": "a", "label": "A", "match": {"bearer_sha256": "0".repeat(64)}, "policy": "x"},
             {"id": "b", "match": {"header": {"name": "x-agent", "equals": "b"}}, "policy": null},
@@ -315,6 +316,10 @@ fn configuration() -> Value {
             {"id": "e", "match": {"mtls_san": "spiffe://corp/*"}}
         ]
     })
+}
+
+fn admin() -> Value {
+    json!({"admin": {"token_sha256": "09afAF12".repeat(8), "hosts": ["localhost", "a.b-c"]}})
 }
 
 /// What a member may become by mistake.
@@ -397,7 +402,7 @@ fn mutations_get_the_same_verdict_from_both() {
         Verdict::Faulty => faulty += 1,
         Verdict::Inexpressible => {}
     };
-    for example in [example(), tested(), configuration()] {
+    for example in [example(), tested(), configuration(), admin()] {
         assert_eq!(schemas.compare(&example.to_string(), "the example", &[]), Verdict::Good);
         let mut all = Vec::new();
         places(&example, "", &mut all);

@@ -2,7 +2,7 @@
 
 use super::{read_bytes, unusable};
 use clap::{Args, ValueEnum};
-use mcp_policy::config::{self, Gate};
+use mcp_policy::config::{self, Gate, Role};
 use mcp_policy::policy::lint::ToolList;
 use mcp_policy::policy::{Policy, Problems};
 use serde::Serialize;
@@ -56,10 +56,14 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
             is_unreadable = true;
             continue;
         };
-        match Gate::load(&bytes) {
-            Ok(gate) => {
+        match Role::load(&bytes) {
+            Ok(role) => {
+                let what = match &role {
+                    Role::Gate(gate) => versions(gate),
+                    Role::Admin(_) => "the admin side".to_owned(),
+                };
                 if arguments.format == Format::Text {
-                    println!("{}: valid, {}", path.display(), versions(&gate));
+                    println!("{}: valid, {what}", path.display());
                 }
                 findings.extend(Finding::each(path, Severity::Warning, &config::lint(&bytes, tools.as_ref())));
             }

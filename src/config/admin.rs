@@ -16,7 +16,7 @@ pub struct Admin {
 impl Admin {
     pub(super) fn read(value: &Value, problems: &mut Problems) -> Option<Self> {
         let mut root = Fields::of(value, &crate::policy::Pointer::root(), problems)?;
-        let (value, at) = root.take("admin")?;
+        let (value, at) = root.take(super::ADMIN)?;
         root.finish(problems);
         let mut fields = Fields::of(value, &at, problems)?;
         fields.require("token_sha256", problems);

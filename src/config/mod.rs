@@ -42,6 +42,9 @@ const CONFIGURATION: [&str; 16] = [
     "log",
 ];
 
+/// The one member that only the admin side's configuration has.
+const ADMIN: &str = "admin";
+
 /// Everything that one plugin was told, compiled.
 #[derive(Debug)]
 pub struct Gate {
@@ -83,7 +86,7 @@ impl Role {
     pub fn load(configuration: &[u8]) -> Result<Self, Problems> {
         let mut problems = Problems::default();
         match parse(configuration) {
-            Ok(value @ Value::Object(_)) if value.has("admin") => {
+            Ok(value @ Value::Object(_)) if value.has(ADMIN) => {
                 let admin = Admin::read(&value, &mut problems);
                 admin.filter(|_| problems.is_empty()).map(Self::Admin).ok_or(problems)
             }
@@ -203,6 +206,9 @@ impl Gate {
 pub fn lint(configuration: &[u8], tools: Option<&lint::ToolList>) -> Problems {
     let (mut warnings, root) = (Problems::default(), Pointer::root());
     let Ok(value) = parse(configuration) else { return warnings };
+    if value.has(ADMIN) {
+        return warnings;
+    }
     if !is_configuration(&value) {
         return lint::lint(&value, &root, tools);
     }
