@@ -6,6 +6,7 @@ use crate::wire::json::{Kind, Raw};
 use crate::wire::mcp::Feature;
 use crate::wire::tree::Tree;
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
 
 /// All that an approval holds for.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +25,8 @@ pub struct Call<'a> {
     pub targets: &'a [Target<'a>],
     /// `params.arguments`.
     pub arguments: Option<Raw<'a>>,
+    /// What else `params` holds, but for `_meta`.
+    pub rest: &'a [(Cow<'a, str>, Raw<'a>)],
 }
 
 /// Two calls could have one digest: the arguments have no canonical text, or a number in them loses digits in it.
@@ -36,7 +39,7 @@ impl Call<'_> {
     /// # Errors
     /// See [`NotBound`].
     pub fn digest(&self) -> Result<[u8; 32], NotBound> {
-        let arguments = self.arguments.map(canonical_arguments).transpose()?;
+        let arguments = self.arguments.map(canonical_text).transpose()?;
         let mut digest = Sha256::new();
         let mut add = |part: &[u8]| {
             digest.update((part.len() as u64).to_be_bytes());
@@ -52,6 +55,12 @@ impl Call<'_> {
         // Absent arguments are not an empty object's.
         add(if arguments.is_some() { b"arguments" } else { b"" });
         add(arguments.unwrap_or_default().as_bytes());
+        let mut rest: Vec<_> = self.rest.iter().collect();
+        rest.sort_by_key(|(name, _)| name);
+        for (name, value) in rest {
+            add(name.as_bytes());
+            add(canonical_text(*value)?.as_bytes());
+        }
         Ok(digest.finalize().into())
     }
 }
@@ -64,8 +73,8 @@ const fn kind(feature: Feature) -> &'static str {
     }
 }
 
-fn canonical_arguments(arguments: Raw<'_>) -> Result<String, NotBound> {
-    let tree = Tree::read(arguments).map_err(|_| NotBound)?;
+fn canonical_text(value: Raw<'_>) -> Result<String, NotBound> {
+    let tree = Tree::read(value).map_err(|_| NotBound)?;
     if !keeps_numbers(&tree)? {
         return Err(NotBound);
     }
@@ -111,6 +120,7 @@ mod tests {
             method: "tools/call",
             targets: &targets,
             arguments: arguments.map(|text| Reader::new(text).value().unwrap()),
+            rest: &[],
         };
         change(&mut call);
         call.digest()
@@ -142,6 +152,10 @@ mod tests {
             let call = Call { targets, ..call_like() };
             seen.push(call.digest().unwrap());
         }
+        let rest = |text: &'static str| [(Cow::Borrowed("task"), Reader::new(text).value().unwrap())];
+        for rest in [rest("{}"), rest("1")] {
+            seen.push(Call { rest: &rest, ..call_like() }.digest().unwrap());
+        }
         let count = seen.len();
         seen.sort_unstable();
         seen.dedup();
@@ -149,7 +163,7 @@ mod tests {
     }
 
     fn call_like() -> Call<'static> {
-        Call { policy: "p", version: "v", rule: "r", grant: "g", method: "m", targets: &[], arguments: None }
+        Call { policy: "p", version: "v", rule: "r", grant: "g", method: "m", targets: &[], arguments: None, rest: &[] }
     }
 
     #[test]

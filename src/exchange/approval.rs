@@ -3,12 +3,16 @@
 
 use super::{Reply, spent};
 use crate::approvals::book::{self, Asking, Claim, Standing};
-use crate::approvals::{Call, Entry, Id, Shown};
+use crate::approvals::{Call, Entry, Id, NotBound, Shown};
 use crate::config::{Approvals, Settings};
 use crate::policy::{Decision, Outcome, Policy, Query, Store, Target, rule};
 use crate::record::bounded;
 use crate::timestamp::Timestamp;
+use crate::wire::blank::without_members;
+use crate::wire::capabilities::shows_addresses;
+use crate::wire::json::Raw;
 use crate::wire::jsonrpc::POLICY_DENIED;
+use crate::wire::mcp::CONTINUING;
 use crate::wire::reply::{self, string};
 use std::borrow::Cow;
 
@@ -26,6 +30,10 @@ pub(super) struct Sought<'p, 'q> {
     pub(super) query: Query<'q>,
     /// All that it reaches.
     pub(super) targets: &'q [Target<'q>],
+    /// See [`Named::rest`].
+    pub(super) rest: &'q [(Cow<'q, str>, Raw<'q>)],
+    /// The `_meta` of a client that may be asked to show its user an address.
+    pub(super) asks: Option<Raw<'q>>,
 }
 
 /// What came of the approval that a call needs.
@@ -35,17 +43,27 @@ pub(super) enum Approval {
     Not,
     /// It has one, and goes on.
     Given(Claim),
-    /// It waits, and another one gave way to it.
-    Pending(Entry, Option<Id>),
+    /// It waits.
+    Pending(Waiting),
     /// A person has denied it.
     Denied(Id),
+}
+
+/// A call that waits.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    entry: Entry,
+    /// The approval that gave way to this one.
+    dropped: Option<Id>,
+    /// Its client may be asked to show its user the address.
+    shows_address: bool,
 }
 
 impl Approval {
     pub(super) fn claim(&self) -> Option<Claim> {
         match self {
             Self::Given(claim) => Some(*claim),
-            Self::Not | Self::Pending(..) | Self::Denied(_) => None,
+            Self::Not | Self::Pending(_) | Self::Denied(_) => None,
         }
     }
 
@@ -53,14 +71,14 @@ impl Approval {
         match self {
             Self::Not => None,
             Self::Given(claim) => Some(claim.id),
-            Self::Pending(entry, _) => Some(entry.id),
+            Self::Pending(waiting) => Some(waiting.entry.id),
             Self::Denied(id) => Some(*id),
         }
     }
 
     pub(super) fn dropped(&self) -> Option<Id> {
         match self {
-            Self::Pending(_, dropped) => *dropped,
+            Self::Pending(waiting) => waiting.dropped,
             Self::Not | Self::Given(_) | Self::Denied(_) => None,
         }
     }
@@ -82,7 +100,8 @@ impl Approvals {
         let Some(terms) = decision.approval.filter(|_| decision.outcome == Outcome::ApprovalRequired) else {
             return (decision, Approval::Not);
         };
-        let Ok(digest) = call.bound(decision.rule).digest() else {
+        let (digest, state) = call.digest(decision.rule);
+        let Ok(digest) = digest else {
             let message = format!("{}; {NOT_BOUND}", decision.message);
             return (denied(decision, message.into()), Approval::Not);
         };
@@ -99,7 +118,11 @@ impl Approvals {
                 claim.release(now, store);
                 (second, Approval::Not)
             }
-            Ok(Standing::Pending { entry, dropped, .. }) => (decision, Approval::Pending(entry, dropped)),
+            Ok(Standing::Pending { entry, dropped, .. }) => {
+                // Who comes back with our own state has shown it already.
+                let shows_address = state.is_none() && call.asks.is_some_and(shows_addresses);
+                (decision, Approval::Pending(Waiting { entry, dropped, shows_address }))
+            }
             Ok(Standing::Denied(id, note)) => {
                 let why = note.filter(|note| !note.is_empty());
                 let why = why.unwrap_or_else(|| "a person has denied this call".to_owned());
@@ -137,9 +160,10 @@ impl Approvals {
         id: &str,
         is_call: bool,
         (rule, message): (&str, &str),
-        entry: &Entry,
+        waiting: &Waiting,
         settings: &Settings,
     ) -> Reply {
+        let entry = &waiting.entry;
         let (name, expires) = (entry.id.to_string(), Timestamp::from_millis(entry.expires).to_string());
         let url = self.url.as_ref().map(|url| format!("{url}#{name}"));
         let place = url.as_ref().map_or(String::new(), |url| format!(" at {url}"));
@@ -147,13 +171,16 @@ impl Approvals {
             "{}{message} (ask a person to approve it{place} until {expires}, then repeat exactly this call; approval {name})",
             settings.deny_prefix
         );
+        let is_shown = waiting.shows_address && url.is_some();
         let url = url.map_or("null".to_owned(), |url| string(&url));
         let data = format!(
             r#"{{"{APPROVAL}":{{"id":"{name}","url":{url},"expires_at":"{expires}"}},"{}":{}}}"#,
             spent::RULE,
             string(rule)
         );
-        let body = if is_call {
+        let body = if is_shown {
+            input_required(id, message, &url, &name, &data)
+        } else if is_call {
             reply::refused_call_with(id, &text, &data)
         } else {
             reply::error_with(id, POLICY_DENIED, &text, &data)
@@ -162,8 +189,34 @@ impl Approvals {
     }
 }
 
-impl<'q> Sought<'_, 'q> {
-    fn bound<'a>(&'a self, rule: &'a str) -> Call<'a> {
+/// Asks the client to show its user the address, and then to go on (MCP 2026-07-28, multi round-trip requests and URL
+/// mode elicitation). `url` and `data`: the texts of JSON values.
+fn input_required(id: &str, message: &str, url: &str, name: &str, data: &str) -> Vec<u8> {
+    let message = string(message);
+    let asked = format!(
+        r#"{{"approval":{{"method":"elicitation/create","params":{{"mode":"url","message":{message},"url":{url}}}}}}}"#
+    );
+    format!(
+        r#"{{"jsonrpc":"2.0","id":{id},"result":{{"resultType":"input_required","inputRequests":{asked},"requestState":"{name}","_meta":{data}}}}}"#
+    )
+    .into_bytes()
+}
+
+impl Sought<'_, '_> {
+    /// What the call is bound to, and the state by which it goes on after it was refused for want of an approval: that is
+    /// no part of what a person approves.
+    fn digest(&self, rule: &str) -> (Result<[u8; 32], NotBound>, Option<Id>) {
+        let whole = || self.bound(rule, self.rest).digest();
+        let Some(state) = own_state(self.rest) else { return (whole(), None) };
+        let is_ours = |(name, _): &&(Cow<'_, str>, Raw<'_>)| CONTINUING.contains(&name.as_ref());
+        let rest: Vec<_> = self.rest.iter().filter(|member| !is_ours(member)).cloned().collect();
+        match self.bound(rule, &rest).digest() {
+            Ok(digest) if digest == state.digest => (Ok(digest), Some(state)),
+            _ => (whole(), None),
+        }
+    }
+
+    fn bound<'a>(&'a self, rule: &'a str, rest: &'a [(Cow<'a, str>, Raw<'a>)]) -> Call<'a> {
         Call {
             policy: self.policy.name(),
             version: self.policy.version(),
@@ -172,6 +225,20 @@ impl<'q> Sought<'_, 'q> {
             method: self.query.method,
             targets: self.targets,
             arguments: self.query.arguments,
+            rest,
         }
     }
+}
+
+/// The id that we gave as `requestState`.
+fn own_state(rest: &[(Cow<'_, str>, Raw<'_>)]) -> Option<Id> {
+    let (_, value) = rest.iter().find(|(name, _)| name == "requestState")?;
+    Id::parse(&value.string()?.decode()?)
+}
+
+/// `body` without what a server knows nothing of: the state that we gave, and the answer to what we asked.
+pub(super) fn without_own_state(body: &[u8], rest: &[(Cow<'_, str>, Raw<'_>)]) -> Option<Vec<u8>> {
+    own_state(rest)?;
+    let ours = rest.iter().filter(|(name, _)| CONTINUING.contains(&name.as_ref())).map(|(_, value)| *value);
+    without_members(body, &ours.collect::<Vec<_>>())
 }

@@ -1,21 +1,22 @@
 //! The request's side: headers and body in; forward, hold, or refuse with the right JSON-RPC answer.
 
-use super::approval::{Approval, Sought};
+use super::approval::{Approval, Sought, without_own_state};
 use super::asked::Asked;
 use super::head::Head;
 use super::hidden::Unknown;
 use super::legacy;
+use super::recording::top_level_names;
 use super::refusal::Refusal;
 use super::spent;
 use super::stand_in::StandIn;
 use super::{Exchange, HeaderEdit, HeaderStep, Headers, Phase, Reply, Step};
 use crate::config::HiddenReply;
-use crate::policy::{Decision, Outcome, Policy, Principal, Query, Store, Target, rule};
-use crate::record::{ArgKeys, Record, bounded};
+use crate::policy::{Decision, Policy, Principal, Query, Store, Target, rule};
+use crate::record::{Record, bounded};
 use crate::timestamp::Timestamp;
-use crate::wire::json::{Raw, Reader};
+use crate::wire::json::Raw;
 use crate::wire::jsonrpc::{self, HEADER_MISMATCH, INVALID_REQUEST, Id, Malformed, PARSE_ERROR, POLICY_DENIED};
-use crate::wire::mcp::{self, Feature, Named, Operation};
+use crate::wire::mcp::{self, Feature, Operation};
 use crate::wire::mirror;
 use crate::wire::{media_type, reply};
 use std::rc::Rc;
@@ -240,7 +241,8 @@ impl Exchange {
         };
         let (decision, target) = policy.decide_all(&query, &targets, store);
         query.target = target;
-        let call = Sought { policy, query, targets: &targets };
+        let rest = named.map(|named| named.rest.as_slice()).unwrap_or_default();
+        let call = Sought { policy, query, targets: &targets, rest, asks: self.may_ask(&query, policy) };
         let (decision, standing) =
             gate.approvals.seek(&call, decision, store, |query, store| policy.decide_all(query, &targets, store).0);
         record.note(&decision);
@@ -249,7 +251,9 @@ impl Exchange {
         let kind = (is_call, body.len());
         if decision.outcome.goes_on() {
             self.claim = standing.claim();
-            return self.pass(decision.reservation, Step::Continue, (asked, record), kind, now, store);
+            let own_state = self.claim.and_then(|_| without_own_state(body, rest));
+            let then = own_state.map_or(Step::Continue, Step::Replace);
+            return self.pass(decision.reservation, then, (asked, record), kind, now, store);
         }
         let Some(id) = id else { return self.answer(Reply::empty(202), record) };
         if decision.rule == rule::HIDDEN && gate.settings.hidden_reply == HiddenReply::UnknownTool {
@@ -269,6 +273,14 @@ impl Exchange {
         self.refuse_call(id, is_call, &decision, &standing, record)
     }
 
+    /// The `_meta` of a request that may be answered, in its revision's own way, by a request to show an address.
+    fn may_ask<'a>(&self, query: &Query<'a>, policy: &Policy) -> Option<Raw<'a>> {
+        let is_later = self.head.mirrors.version.as_deref().is_some_and(mirror::is_mirrored);
+        let is_answered = matches!(query.method, "tools/call" | "prompts/get" | "resources/read");
+        let may_ask = || policy.decide_server_request("elicitation/create").outcome.goes_on();
+        query.meta.filter(|_| is_later && is_answered && may_ask())
+    }
+
     /// Says why a call does not go on, and what can be done about it.
     pub(super) fn refuse_call(
         &mut self,
@@ -281,8 +293,8 @@ impl Exchange {
         let (settings, words) = (&self.gate.settings, (decision.rule, decision.message.as_ref()));
         let reply = match (&decision.budget, standing) {
             (Some(budget), _) => spent::reply(id.as_str(), is_call, words, budget, settings),
-            (None, Approval::Pending(entry, _)) => {
-                self.gate.approvals.reply(id.as_str(), is_call, words, entry, settings)
+            (None, Approval::Pending(waiting)) => {
+                self.gate.approvals.reply(id.as_str(), is_call, words, waiting, settings)
             }
             _ => return self.deny(Some(id.as_str()), is_call, &decision.message, record),
         };
@@ -329,35 +341,6 @@ impl Exchange {
         self.phase = Phase::Answered;
         Step::Reply(reply)
     }
-
-    pub(super) fn start_record(&self, now: Timestamp) -> Record {
-        let policy = self.policy();
-        let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
-        Record {
-            ts: now.to_string(),
-            request_id: self.head.request_id.clone(),
-            grant: text(self.caller.as_ref().map(|caller| caller.grant.as_str())),
-            session: self.head.session.as_deref().map(bounded),
-            method: None,
-            tool: None,
-            prompt: None,
-            resource: None,
-            policy: text(policy.map(Policy::name)),
-            policy_version: text(policy.map(Policy::version)),
-            outcome: Outcome::Allowed,
-            rule: String::new(),
-            message: String::new(),
-            approval: None,
-            dropped_approval: None,
-            arg_keys: Vec::new(),
-            upstream_status: None,
-            latency_ms: None,
-            answer: None,
-            shadow_rule: None,
-            rolled_back: false,
-            limits: None,
-        }
-    }
 }
 
 impl Reply {
@@ -366,53 +349,6 @@ impl Reply {
     }
 }
 
-impl Record {
-    fn tells(&mut self, named: &Named<'_>) {
-        let name = match named.feature {
-            Feature::Tool => &mut self.tool,
-            Feature::Prompt => &mut self.prompt,
-            Feature::Resource => &mut self.resource,
-        };
-        *name = Some(bounded(&named.name));
-    }
-
-    fn note(&mut self, decision: &Decision<'_>) {
-        self.outcome = decision.outcome;
-        decision.rule.clone_into(&mut self.rule);
-        self.message = bounded(&decision.message);
-        self.shadow_rule = decision.shadow_rule.map(str::to_owned);
-    }
-
-    /// What came of the approval that the call needs.
-    pub(super) fn approves(&mut self, standing: &Approval) {
-        self.approval = standing.id().map(|id| id.to_string());
-        self.dropped_approval = standing.dropped().map(|id| id.to_string());
-    }
-
-    pub(super) fn settle(&mut self, outcome: Outcome, rule: String, message: &str) {
-        (self.outcome, self.rule) = (outcome, rule);
-        self.message = bounded(message);
-    }
-
-    fn refuse(&mut self, rule: &str, message: &str) {
-        self.outcome = Outcome::Denied;
-        rule.clone_into(&mut self.rule);
-        self.message = bounded(message);
-    }
-}
-
 fn is_call(operation: &Operation<'_>) -> bool {
     matches!(operation, Operation::Use { method: "tools/call", .. })
-}
-
-/// Names of an object's members; what has no characters is left out.
-fn top_level_names(object: Raw<'_>) -> Vec<String> {
-    let mut names = ArgKeys::default();
-    let read = Reader::new(object.as_str()).object::<crate::wire::json::Error>(|reader, name| {
-        if let Some(name) = name.decode() {
-            names.add(&name);
-        }
-        reader.value().map(drop)
-    });
-    if read.is_ok() { names.into_vec() } else { Vec::new() }
 }

@@ -142,6 +142,9 @@ pub enum Operation<'a> {
     Response,
 }
 
+/// What a request has that goes on with an earlier one (2026-07-28, multi round-trip requests).
+pub const CONTINUING: [&str; 2] = ["inputResponses", "requestState"];
+
 /// The one thing that a message names, and what is said of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Named<'a> {
@@ -155,6 +158,8 @@ pub struct Named<'a> {
     pub arguments: Option<Raw<'a>>,
     /// `params.inputResponses` or `params.requestState` is there.
     pub continues: bool,
+    /// What else `params` holds, beside what it is named by.
+    pub rest: Vec<(Cow<'a, str>, Raw<'a>)>,
     /// `params._meta`.
     pub meta: Option<Raw<'a>>,
 }
@@ -247,8 +252,10 @@ impl<'a> Named<'a> {
         if arguments.is_some_and(|raw| raw.kind() != Kind::Object) {
             return Err(Fault::Invalid("`arguments` must be an object"));
         }
-        let continues = ["inputResponses", "requestState"].iter().any(|member| params.get(member).is_some());
-        Ok(Self { feature, name, token, arguments, continues, meta: params.get("_meta") })
+        let continues = CONTINUING.iter().any(|member| params.get(member).is_some());
+        let rest = params.iter().filter(|(name, _)| !["name", "uri", "ref", "arguments", "_meta"].contains(name));
+        let rest = rest.map(|(name, value)| (Cow::Owned(name.to_owned()), value)).collect();
+        Ok(Self { feature, name, token, arguments, continues, rest, meta: params.get("_meta") })
     }
 }
 

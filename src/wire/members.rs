@@ -108,6 +108,11 @@ impl<'a> Members<'a> {
         }
     }
 
+    /// Each member's name and value, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, Raw<'a>)> {
+        self.members.iter().map(|(name, value)| (name.as_ref(), *value))
+    }
+
     /// The value of the first member of exactly this name.
     #[must_use]
     pub fn get(&self, wanted: &str) -> Option<Raw<'a>> {

@@ -4,7 +4,9 @@
 //! Everything untrusted is read here, once, strictly: what two parsers could read differently is an
 //! error, never a guess.
 
+pub mod blank;
 pub mod canonical;
+pub mod capabilities;
 pub mod json;
 pub mod jsonrpc;
 pub mod list_stream;
