@@ -234,7 +234,8 @@ fn a_client_that_can_show_an_address_is_asked_to() {
     assert_ne!(waits(&send(&gate, &mut store, &forged, &MIRRORS).0.unwrap_err()), id);
 }
 
-type Change<'c> = &'c dyn Fn(&mut Value);
+/// What it is about, the change of the configuration, the client's capabilities, and its headers.
+type Row<'r> = (&'r str, &'r dyn Fn(&mut Value), Value, &'r [(&'r str, &'r str)]);
 
 #[test]
 fn a_client_that_cannot_is_told_in_words() {
@@ -242,7 +243,7 @@ fn a_client_that_cannot_is_told_in_words() {
     let none = |_: &mut Value| {};
     let without_url = |all: &mut Value| all["approvals"] = json!({});
     let no_elicitation = |all: &mut Value| all["policies"]["p"]["methods"] = json!({ "deny": ["elicitation/create"] });
-    let rows: [(&str, Change<'_>, Value, &[(&str, &str)]); 5] = [
+    let rows: [Row<'_>; 5] = [
         ("no capability", &none, json!({}), &MIRRORS),
         ("forms only", &none, json!({ "elicitation": { "form": {} } }), &MIRRORS),
         ("no address", &without_url, urls.clone(), &MIRRORS),
