@@ -123,7 +123,7 @@ async function signedInOrNot(page) {
       (name) => document.getElementById(name).childElementCount > 0 || !document.getElementById(`${name}-empty`).hidden,
     );
     const connection = document.getElementById("connection");
-    return document.getElementById("token-error").textContent !== "" || (connection.className !== "" && isDone);
+    return document.getElementById("token-error").textContent !== "" || (connection.textContent !== "" && isDone);
   });
 }
 
@@ -134,6 +134,7 @@ async function act(page, [name, ...words]) {
 }
 
 async function main(url, token, ...action) {
+  if (!process.env.MCP_POLICY_CHROMIUM) throw new Error("$MCP_POLICY_CHROMIUM is not set");
   const browser = await chromium.launch({
     executablePath: process.env.MCP_POLICY_CHROMIUM,
     // Its sandbox needs rights that a container seldom has. It sees nothing but this one page.

@@ -14,28 +14,31 @@ const $ = (id) => document.getElementById(id);
 
 // Elements
 
-/** An element with these properties and children. Strings become text, and what is undefined is left out. */
+/** An element with these properties and children. Strings become text, and what is falsy is left out. */
 function h(tag, properties, ...children) {
   const element = Object.assign(document.createElement(tag), properties);
-  element.append(...children.filter((child) => child !== undefined));
+  element.append(...children.filter(Boolean));
   return element;
 }
+
+// What each element of a list stands for.
+const keys = new WeakMap();
 
 /**
  * Makes `parent` hold one element for each item, in this order. Those that are there already stay the same elements and
  * are not moved, because that would take the focus from them.
  */
 function sync(parent, items, keyOf, make) {
-  const old = new Map([...parent.children].map((element) => [element.dataset.key, element]));
-  const seen = new Map();
+  const old = new Map([...parent.children].map((element) => [keys.get(element), element]));
+  const used = new Set();
   const elements = items.map((item) => {
-    const key = keyOf(item);
-    const count = seen.get(key) ?? 0;
-    seen.set(key, count + 1);
-    const unique = `${count} ${key}`;
-    const element = old.get(unique) ?? make(item);
-    element.dataset.key = unique;
-    old.delete(unique);
+    let key = keyOf(item);
+    // Two decisions can be alike.
+    while (used.has(key)) key += "+";
+    used.add(key);
+    const element = old.get(key) ?? make(item);
+    keys.set(element, key);
+    old.delete(key);
     return element;
   });
   for (const element of old.values()) element.remove();
@@ -79,7 +82,7 @@ function when(text) {
   const date = new Date(text);
   if (Number.isNaN(date.getTime())) return h("time", {}, plain(text));
   const isToday = date.toDateString() === new Date().toDateString();
-  return h("time", { dateTime: text, title: plain(text) }, (isToday ? clock : calendar).format(date));
+  return h("time", { dateTime: text, title: text }, (isToday ? clock : calendar).format(date));
 }
 
 function span(seconds) {
@@ -156,12 +159,12 @@ let lastAnswer = new Date();
 function showConnection() {
   const errors = [...failing.values()];
   const isLost = errors.some((error) => error instanceof Lost);
-  const text = isLost ? `Connection lost at ${clock.format(lastAnswer)}, trying again` : errors[0]?.message ?? "Live";
-  const state = !token ? "" : errors.length > 0 ? "lost" : "live";
+  let text = isLost ? `Connection lost at ${clock.format(lastAnswer)}, trying again` : errors[0]?.message ?? "Live";
+  if (!token) text = $("panels").hidden ? "" : "Signed out";
   const connection = $("connection");
-  connection.className = state;
+  connection.className = text === "Live" ? "live" : "lost";
   // The same words again would be read out again.
-  if (connection.textContent !== (state && text)) connection.textContent = state && text;
+  if (connection.textContent !== text) connection.textContent = text;
 }
 
 /** A function that asks now, and from then on regularly while the page is visible. */
@@ -253,7 +256,9 @@ $("forget").addEventListener("click", () => {
 
 // Approvals
 
-const STATES = { pending: "Waiting", approved: "Approved", denied: "Denied", used: "Used", expired: "Expired", gone: "Gone" };
+const STATES = { approved: "Approved", denied: "Denied", used: "Used", expired: "Expired" };
+// Errors by which nobody can decide it any more, and what state that is, if no more is known.
+const OVER = { already_decided: "decided", expired: "expired", unknown: "gone" };
 
 let approvals = [];
 // Decided on this page: an answer that was on its way meanwhile may still call it pending.
@@ -264,22 +269,27 @@ const announced = new Set();
 const cards = new Map();
 let lastShift = 0;
 
-/** The cards have just moved: what is pressed now may not be what was aimed at. */
-const isSettling = (event) => event.timeStamp - lastShift < 400 || event.detail > 1;
+/** The cards have just moved below a pointer: what it presses may not be what was aimed at. Keys (detail 0) cannot miss. */
+const isSettling = ({ detail, timeStamp }) => detail > 1 || (detail === 1 && timeStamp - lastShift < 400);
 
 const isWaiting = (approval) => approval.state === "pending";
 
-function showApprovals(all) {
-  approvals = all.map((approval) => (isWaiting(approval) ? decidedHere.get(approval.id) ?? approval : approval));
+function showApprovals(answer) {
+  approvals = answer.map((approval) => (isWaiting(approval) ? decidedHere.get(approval.id) ?? approval : approval));
   const known = new Set(approvals.map((approval) => approval.id));
   // What a person is busy with stays, even if somebody else decides it or its place is given to another call.
-  const gone = [...cards.values()].filter((card) => !known.has(card.approval.id)).map((card) => ({ ...card.approval, state: "gone" }));
-  const shown = [...approvals, ...gone].filter((approval) => isWaiting(approval) || cards.get(approval.id)?.isInHand());
+  const gone = [...cards.values()].map((card) => card.approval).filter((approval) => !known.has(approval.id));
+  const all = [...approvals, ...gone.map((approval) => ({ ...approval, state: "gone" }))];
+  const shown = all.filter((approval) => isWaiting(approval) || cards.get(approval.id)?.isInHand());
   // The oldest first: what is new comes last and moves nothing, and what has the least time left is on top.
   shown.sort((a, b) => Date.parse(a.created_at) - Date.parse(b.created_at));
   const before = $("pending").childElementCount;
-  list("pending", shown, (approval) => approval.id, makeCard);
-  for (const id of [...cards.keys()]) if (!$("pending").contains(cards.get(id).element)) cards.delete(id);
+  list("pending", shown, (approval) => approval.id, (approval) => {
+    const card = new Card(approval);
+    cards.set(approval.id, card);
+    return card.element;
+  });
+  for (const [id, card] of cards) if (!card.element.isConnected) cards.delete(id);
   for (const approval of shown) cards.get(approval.id).update(approval);
   if ($("pending").childElementCount < before) lastShift = performance.now();
 
@@ -321,107 +331,113 @@ function argumentsOf(approval) {
   return block;
 }
 
-/** The element for one call that waits; it is also entered into `cards`. */
-function makeCard(approval) {
-  const { id } = approval;
-  const title = h("h3", { id: `title-${id}`, tabIndex: -1 }, code(approval.target));
-  const note = h("input", { id: `note-${id}`, maxLength: 500, autocomplete: "off" });
-  const approve = h("button", { type: "button", className: "primary", ariaLabel: `Approve ${plain(approval.target)}` }, "Approve");
-  const deny = h("button", { type: "button", ariaLabel: `Deny ${plain(approval.target)}` }, "Deny");
-  const dismiss = h("button", { type: "button", hidden: true }, "Dismiss");
-  const left = countdown(approval.expires_at, "left", "Time is up");
-  const message = h("p", { className: "message", role: "status" });
-  const label = h("label", { htmlFor: note.id }, "Note to the agent (optional)");
-  const decide = h("div", { className: "row decide" }, note, approve, deny, dismiss);
-  const element = h(
-    "li",
-    { id, className: "box card" },
-    h("div", { className: "head" }, title, left),
-    h("p", { className: "who" }, h("b", {}, plain(approval.grant)), ` asks for ${plain(approval.method)} since `, when(approval.created_at)),
-    h("p", { className: "reason" }, plain(approval.reason)),
-    argumentsOf(approval),
-    facts(
-      ["Rule", approval.rule],
-      ["Policy", `${approval.policy} ${approval.policy_version}`],
-      ["Session", approval.session],
-      ["Approval", id],
-    ),
-    label,
-    decide,
-    message,
-  );
-  element.setAttribute("aria-labelledby", title.id);
+/** One call that waits. */
+class Card {
+  // An answer is on its way.
+  isDeciding = false;
+  isDismissed = false;
 
-  const card = {
-    element,
-    approval,
-    isDismissed: false,
-    isInHand: () => !card.isDismissed && !decidedHere.has(id) && (note.value !== "" || element.contains(document.activeElement)),
-    focus: () => title.focus(),
-    tell(text, isAlert) {
-      message.textContent = plain(text);
-      message.classList.toggle("alert", isAlert);
-    },
-    busy(isBusy) {
-      approve.disabled = deny.disabled = isBusy;
-      note.readOnly = isBusy;
-    },
-    /** Only its state can have changed: all else is what the approval is bound to. */
-    update(approval) {
-      if (approval.state === card.approval.state) return;
-      card.approval = approval;
-      if (isWaiting(approval)) return;
-      const hadButton = document.activeElement === approve || document.activeElement === deny;
-      card.busy(true);
-      approve.hidden = deny.hidden = left.hidden = true;
-      dismiss.hidden = false;
-      if (hadButton) dismiss.focus();
-      card.tell(fate(approval), true);
-    },
-  };
-
-  async function press(verb, button) {
-    card.busy(true);
-    card.tell(verb === "approve" ? "Approving…" : "Denying…", false);
-    try {
-      const text = note.value.trim();
-      const path = `v1/approvals/${encodeURIComponent(id)}`;
-      const settled = await api(`${path}/${verb}`, text ? { note: text } : {});
-      decidedHere.set(id, settled);
-      const next = element.nextElementSibling ?? element.previousElementSibling;
+  constructor(approval) {
+    const { id, target } = approval;
+    const name = plain(target);
+    this.approval = approval;
+    this.title = h("h3", { id: `title-${id}`, tabIndex: -1 }, code(target));
+    this.left = countdown(approval.expires_at, "left", "Time is up");
+    // The gateway keeps 1024 bytes of a note, which so many letters never exceed.
+    this.note = h("input", { id: `note-${id}`, maxLength: 341, autocomplete: "off" });
+    this.approve = h("button", { type: "button", className: "primary", ariaLabel: `Approve ${name}` }, "Approve");
+    this.deny = h("button", { type: "button", ariaLabel: `Deny ${name}` }, "Deny");
+    this.dismiss = h("button", { type: "button", hidden: true }, "Dismiss");
+    this.message = h("p", { className: "message", role: "status" });
+    const asks = ` asks for ${plain(approval.method)} since `;
+    this.element = h(
+      "li",
+      { id, className: "box card" },
+      h("div", { className: "head" }, this.title, this.left),
+      h("p", { className: "who" }, h("b", {}, plain(approval.grant)), asks, when(approval.created_at)),
+      h("p", {}, plain(approval.reason)),
+      argumentsOf(approval),
+      facts(
+        ["Rule", approval.rule],
+        ["Policy", `${approval.policy} ${approval.policy_version}`],
+        ["Session", approval.session],
+        ["Approval", id],
+      ),
+      h("label", { htmlFor: this.note.id }, "Note to the agent (optional)"),
+      h("div", { className: "row decide" }, this.note, this.approve, this.deny, this.dismiss),
+      this.message,
+    );
+    this.element.setAttribute("aria-labelledby", this.title.id);
+    this.approve.onclick = (event) => isSettling(event) || this.decide("approve", "Approving…");
+    this.deny.onclick = (event) => isSettling(event) || this.decide("deny", "Denying…");
+    this.dismiss.onclick = () => {
+      this.isDismissed = true;
       showApprovals(approvals);
-      (cards.get(next?.id) ?? { focus: () => $("pending-title").focus() }).focus();
-      say(`${STATES[settled.state] ?? settled.state}: ${approval.target}, asked for by ${approval.grant}`);
+      $("pending-title").focus();
+    };
+  }
+
+  hasFocus() {
+    return this.element.contains(document.activeElement);
+  }
+
+  /** A person is busy with it, so it has to stay, whatever becomes of it elsewhere. */
+  isInHand() {
+    if (this.isDismissed || decidedHere.has(this.approval.id)) return false;
+    return this.isDeciding || this.note.value !== "" || this.hasFocus();
+  }
+
+  tell(text, isAlert) {
+    this.message.textContent = plain(text);
+    this.message.classList.toggle("alert", isAlert);
+  }
+
+  lock(isLocked) {
+    this.approve.disabled = this.deny.disabled = this.note.readOnly = isLocked;
+  }
+
+  /** Only its state can have changed: all else is what the approval is bound to. */
+  update(approval) {
+    if (this.isDeciding || approval.state === this.approval.state) return;
+    this.approval = approval;
+    const hadFocus = [this.approve, this.deny].includes(document.activeElement);
+    this.lock(true);
+    this.approve.hidden = this.deny.hidden = this.left.hidden = true;
+    this.dismiss.hidden = false;
+    this.tell(fate(approval), true);
+    if (hadFocus) this.dismiss.focus();
+  }
+
+  async decide(verb, meanwhile) {
+    const { id, target, grant } = this.approval;
+    const path = `v1/approvals/${encodeURIComponent(id)}`;
+    const note = this.note.value.trim();
+    const button = document.activeElement;
+    this.isDeciding = true;
+    this.lock(true);
+    this.tell(meanwhile, false);
+    try {
+      const settled = await api(`${path}/${verb}`, note ? { note } : {});
+      decidedHere.set(id, settled);
+      // A disabled button may have lost the focus. Where a person has moved it meanwhile, it stays.
+      const hadFocus = this.hasFocus() || document.activeElement === document.body;
+      const next = this.element.nextElementSibling ?? this.element.previousElementSibling;
+      showApprovals(approvals);
+      if (hadFocus) (cards.get(next?.id)?.title ?? $("pending-title")).focus();
+      say(`${STATES[settled.state]}: ${target}, asked for by ${grant}`);
     } catch (error) {
-      const isOver = await learnFate(error);
-      if (isOver) return;
-      card.busy(false);
-      card.tell(error instanceof Lost ? "No answer, so nobody knows whether this counts. Try again." : error.message, true);
-      if (document.activeElement === document.body) button.focus();
+      const over = OVER[error.code];
+      const now = over && (await api(path).catch(() => this.approval));
+      this.isDeciding = false;
+      if (over) {
+        this.update(isWaiting(now) ? { ...now, state: over } : now);
+      } else {
+        this.lock(false);
+        this.tell(error instanceof Lost ? "No answer, so nobody knows whether this counts. Try again." : error.message, true);
+      }
+      if (document.activeElement === document.body) (over ? this.dismiss : button).focus();
     }
   }
-
-  /** Shows what became of an approval that could not be decided any more; false when it could be tried again. */
-  async function learnFate(error) {
-    if (!["already_decided", "expired", "unknown"].includes(error.code)) return false;
-    const now = await api(`v1/approvals/${encodeURIComponent(id)}`).catch(() => undefined);
-    const state = { already_decided: "used", expired: "expired", unknown: "gone" }[error.code];
-    if (!now) card.update({ ...approval, state });
-    else card.update(isWaiting(now) ? { ...now, state } : now);
-    if (!now) card.tell(error.message, true);
-    if (document.activeElement === document.body) dismiss.focus();
-    return true;
-  }
-
-  approve.addEventListener("click", (event) => isSettling(event) || press("approve", approve));
-  deny.addEventListener("click", (event) => isSettling(event) || press("deny", deny));
-  dismiss.addEventListener("click", () => {
-    card.isDismissed = true;
-    showApprovals(approvals);
-    $("pending-title").focus();
-  });
-  cards.set(id, card);
-  return element;
 }
 
 /** What became of it without this page. */
@@ -433,14 +449,14 @@ function fate({ state, note }) {
 }
 
 function makeSettled(approval) {
-  const use = approval.state === "approved" ? countdown(approval.expires_at, "left to use it", "not used") : undefined;
+  const use = approval.state === "approved" && countdown(approval.expires_at, "left to use it", "not used");
   return h(
     "li",
     { id: approval.id, tabIndex: -1, className: `entry ${plain(approval.state)}` },
     h("span", { className: "outcome" }, STATES[approval.state] ?? plain(approval.state)),
     h("span", { className: "what" }, code(approval.target), " ", h("span", { className: "by" }, plain(approval.grant))),
     when(approval.created_at),
-    approval.note ? h("q", { className: "detail" }, plain(approval.note)) : undefined,
+    approval.note && h("q", { className: "detail" }, plain(approval.note)),
     use && h("span", { className: "detail" }, use),
   );
 }
@@ -461,7 +477,7 @@ function followLink() {
   }
   if ($("settled").contains(element)) $("settled-box").open = true;
   element.classList.add("linked");
-  (cards.get(id) ?? element).focus();
+  (cards.get(id)?.title ?? element).focus();
   element.scrollIntoView({ block: "nearest" });
 }
 
@@ -485,9 +501,9 @@ function showDecisions(decisions) {
       h("span", { className: "outcome" }, OUTCOMES[decision.outcome] ?? plain(decision.outcome)),
       h("span", { className: "what" }, code(target ?? decision.method), " ", h("span", { className: "by" }, plain(decision.grant))),
       when(decision.ts),
-      decision.rule ? h("span", { className: "detail rule" }, ruleOf(decision)) : undefined,
-      decision.message ? h("span", { className: "detail" }, plain(decision.message)) : undefined,
-      decision.approval ? linkTo(decision.approval) : undefined,
+      decision.rule && h("span", { className: "detail" }, ruleOf(decision)),
+      decision.message && h("span", { className: "detail" }, plain(decision.message)),
+      decision.approval && linkTo(decision.approval),
     );
   });
 }
@@ -502,7 +518,7 @@ function showLimits(limits) {
     const max = Math.max(limit.limit, 1);
     const name = `${plain(limit.counter)} per ${plain(limit.window)}`;
     const of = limit.scope?.length > 0 ? `each ${plain(limit.scope.join(", "))}` : "everyone";
-    const reset = limit.reset_seconds === null ? undefined : `, resets in ${span(limit.reset_seconds)}`;
+    const reset = limit.reset_seconds !== null && `, resets in ${span(limit.reset_seconds)}`;
     return h(
       "li",
       { className: limit.remaining > 0 ? "limit" : "limit spent" },
@@ -510,7 +526,7 @@ function showLimits(limits) {
       h("span", {}, `${count.format(limit.used)} of ${count.format(limit.limit)}`),
       h("meter", { max, value: limit.used, ariaLabel: `${name}: used` }),
       h("span", { className: "detail" }, `${count.format(limit.remaining)} left`, reset),
-      h("span", { className: "detail rule" }, ruleOf(limit)),
+      h("span", { className: "detail" }, ruleOf(limit)),
     );
   });
 }
