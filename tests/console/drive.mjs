@@ -94,6 +94,7 @@ const actions = {
     await page.emulateMedia({ colorScheme: options.includes("--dark") ? "dark" : "light" });
     const width = options.includes("--width") ? Number(options[options.indexOf("--width") + 1]) : 1280;
     await page.setViewportSize({ width, height: 800 });
+    await page.evaluate(() => scrollTo(0, 0));
     await page.screenshot({ path, fullPage: true });
   },
 };
