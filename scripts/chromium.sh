@@ -37,7 +37,8 @@ apt=(apt-get -qq -o APT::Sandbox::User="$(id -un)")
 # What an installation would bring is what this machine lacks. That is only listed here, and needs no root.
 download() {
   local missing
-  missing=$("${apt[@]}" install --print-uris --no-install-recommends chromium-headless-shell | sed -nE "s/^'[^']*' ([^_]+)_.*/\1/p")
+  missing=$("${apt[@]}" install --print-uris --no-install-recommends chromium-headless-shell |
+    sed -nE "s/^'[^']*' ([^_]+)_.*/\1/p")
   [ -n "$missing" ] || return 1
   # shellcheck disable=SC2086
   "${apt[@]}" download $missing >&2

@@ -1,7 +1,7 @@
 // A person at the console, in a real browser: `node drive.mjs URL TOKEN ACTION [ARGUMENT...]`.
 //
-// URL is the console's address, or that of one approval in it (`URL#ap_...`). $MCP_POLICY_CHROMIUM is the browser's path,
-// as scripts/chromium.sh prints it. The actions, done with the keyboard alone:
+// URL is the console's address, or that of one approval in it (`URL#ap_...`). $MCP_POLICY_CHROMIUM is the browser's
+// path, as scripts/chromium.sh prints it. The actions, done with the keyboard alone:
 //
 //   state                                  nothing but look
 //   approve ID [NOTE], deny ID [NOTE]      until the gateway has answered, whatever it says
@@ -12,8 +12,9 @@
 //   wait TEXT                              until that text is on the page
 //   screenshot FILE [--dark] [--width N]   of the whole page, as PNG
 //
-// Prints what the page then shows, as one line of JSON (see `look`). With the action `-`, each line of stdin is an action
-// as a JSON array, done on the same page, and is answered by one such line. What fails goes to stderr, exit code 1.
+// Prints what the page then shows, as one line of JSON (see `look`). With the action `-`, each line of stdin is an
+// action as a JSON array, done on the same page, and is answered by one such line. What fails goes to stderr, exit
+// code 1.
 
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
@@ -44,11 +45,11 @@ function look() {
       arguments: text(card.querySelector("pre")),
       note: card.querySelector("input").value,
       message: text(card.querySelector(".message")),
-      canDecide: [...card.querySelectorAll("button")].some((button) => button.checkVisibility() && !button.disabled && button.textContent === "Approve"),
+      canDecide: card.querySelector("button.primary:enabled:not([hidden])") !== null,
       isLinked: card.classList.contains("linked"),
     })),
     // In a closed box they have no text as it is seen.
-    settled: [...document.querySelectorAll("#settled > li")].map((entry) => ({ id: entry.id, text: entry.textContent })),
+    settled: [...document.querySelectorAll("#settled > li")].map(({ id, textContent }) => ({ id, text: textContent })),
     decisions: all("#decisions > li").map(text),
     limits: all("#limits > li").map((limit) => ({ text: text(limit), bar: limit.querySelector("meter").value })),
     policies: [...document.querySelectorAll("#policies > li")].map((policy) => policy.textContent),

@@ -2,8 +2,8 @@
 // limit and which policy is in force, again and again, and shows it.
 //
 // What it shows was written by whoever calls tools, so it only ever becomes text, with all that is invisible in it made
-// visible. What a person holds (focus, a half-written note, an opened box) outlives every refresh: a list keeps the
-// elements of what is still in it (see `sync`), and nothing moves below a finger that is about to press (see `isSettling`).
+// visible. What a person holds (focus, a half-written note, an opened box) outlives every refresh, because a list keeps
+// the elements of what is still in it (see `sync`), and nothing is pressed that has just moved (see `isSettling`).
 
 const APPROVALS_EVERY_MS = 2000;
 const REST_EVERY_MS = 5000;
@@ -72,6 +72,9 @@ const json = (value) => h("pre", {}, JSON.stringify(value, null, 2).split("\n").
 
 // A policy alone is called `default`, and then its name says nothing.
 const ruleOf = ({ policy, rule }) => code(policy === "default" ? rule : `${policy} ${rule}`);
+
+/** The name of a row, and whose it is. */
+const what = (name, by) => h("span", { className: "what" }, name, " ", h("span", { className: "by" }, plain(by)));
 
 const count = new Intl.NumberFormat();
 const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium", hourCycle: "h23" });
@@ -269,7 +272,7 @@ const announced = new Set();
 const cards = new Map();
 let lastShift = 0;
 
-/** The cards have just moved below a pointer: what it presses may not be what was aimed at. Keys (detail 0) cannot miss. */
+/** The cards have just moved: what a pointer presses may not be what was aimed at. Keys (detail 0) cannot miss. */
 const isSettling = ({ detail, timeStamp }) => detail > 1 || (detail === 1 && timeStamp - lastShift < 400);
 
 const isWaiting = (approval) => approval.state === "pending";
@@ -433,7 +436,8 @@ class Card {
         this.update(isWaiting(now) ? { ...now, state: over } : now);
       } else {
         this.lock(false);
-        this.tell(error instanceof Lost ? "No answer, so nobody knows whether this counts. Try again." : error.message, true);
+        const isUnknown = error instanceof Lost;
+        this.tell(isUnknown ? "No answer, so nobody knows whether this counts. Try again." : error.message, true);
       }
       if (document.activeElement === document.body) (over ? this.dismiss : button).focus();
     }
@@ -454,7 +458,7 @@ function makeSettled(approval) {
     "li",
     { id: approval.id, tabIndex: -1, className: `entry ${plain(approval.state)}` },
     h("span", { className: "outcome" }, STATES[approval.state] ?? plain(approval.state)),
-    h("span", { className: "what" }, code(approval.target), " ", h("span", { className: "by" }, plain(approval.grant))),
+    what(code(approval.target), approval.grant),
     when(approval.created_at),
     approval.note && h("q", { className: "detail" }, plain(approval.note)),
     use && h("span", { className: "detail" }, use),
@@ -499,7 +503,7 @@ function showDecisions(decisions) {
       "li",
       { className: `entry ${plain(decision.outcome)}` },
       h("span", { className: "outcome" }, OUTCOMES[decision.outcome] ?? plain(decision.outcome)),
-      h("span", { className: "what" }, code(target ?? decision.method), " ", h("span", { className: "by" }, plain(decision.grant))),
+      what(code(target ?? decision.method), decision.grant),
       when(decision.ts),
       decision.rule && h("span", { className: "detail" }, ruleOf(decision)),
       decision.message && h("span", { className: "detail" }, plain(decision.message)),
@@ -510,7 +514,8 @@ function showDecisions(decisions) {
 
 function linkTo(id) {
   // A click on the link that the address has already is no change of it.
-  return h("a", { className: "detail", href: `#${encodeURIComponent(id)}`, onclick: () => open(id) }, "Show its approval");
+  const properties = { className: "detail", href: `#${encodeURIComponent(id)}`, onclick: () => open(id) };
+  return h("a", properties, "Show its approval");
 }
 
 function showLimits(limits) {
@@ -522,7 +527,7 @@ function showLimits(limits) {
     return h(
       "li",
       { className: limit.remaining > 0 ? "limit" : "limit spent" },
-      h("span", { className: "what" }, h("b", {}, name), " ", h("span", { className: "by" }, plain(limit.grant ?? of))),
+      what(h("b", {}, name), limit.grant ?? of),
       h("span", {}, `${count.format(limit.used)} of ${count.format(limit.limit)}`),
       h("meter", { max, value: limit.used, ariaLabel: `${name}: used` }),
       h("span", { className: "detail" }, `${count.format(limit.remaining)} left`, reset),
@@ -532,9 +537,10 @@ function showLimits(limits) {
 }
 
 function showPolicy({ policies, refused }) {
-  list("policies", policies, (policy) => `${policy.version} ${policy.since} ${policy.name}`, (policy) => {
+  list("policies", policies, ({ version, since, name }) => `${version} ${since} ${name}`, (policy) => {
     const about = h("span", { className: "by" }, code(policy.version), " since ", when(policy.since));
-    return h("li", {}, h("details", {}, h("summary", {}, h("b", {}, plain(policy.name)), " ", about), json(policy.document)));
+    const summary = h("summary", {}, h("b", {}, plain(policy.name)), " ", about);
+    return h("li", {}, h("details", {}, summary, json(policy.document)));
   });
   $("refused").hidden = !refused;
   if (!refused) return;
