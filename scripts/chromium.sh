@@ -1,0 +1,69 @@
+#!/usr/bin/env bash
+# Prints the path of a Chromium that runs without a screen: $CHROMIUM if set, else one in the PATH, else Debian's
+# chromium-headless-shell, unpacked under target/chromium with whatever it needs that this machine lacks. Needs no root.
+# What else it has to say goes to stderr.
+set -euo pipefail
+[ -z "${CHROMIUM:-}" ] || CHROMIUM=$(realpath "$(command -v "$CHROMIUM" || echo "$CHROMIUM")")
+cd "$(dirname "$0")/.."
+
+# Prints the path and ends, if that is a browser that starts.
+offer() {
+  local version
+  # Not --headless --version: Chrome takes that for a page to show.
+  if version=$("$1" --version 2>/dev/null </dev/null) && [[ $version =~ [0-9]+\.[0-9]+\.[0-9]+ ]]; then
+    echo "chromium: $1, version ${BASH_REMATCH[0]}" >&2
+    echo "$1"
+    exit
+  fi
+  echo "chromium: $1 is not a Chromium that runs here" >&2
+}
+
+if [ -n "${CHROMIUM:-}" ]; then
+  offer "$CHROMIUM"
+  exit 2
+fi
+for name in chromium-headless-shell chromium google-chrome-stable google-chrome; do
+  if path=$(command -v "$name"); then offer "$path"; fi
+done
+
+place=$PWD/target/chromium
+[ ! -x "$place/chromium" ] || offer "$place/chromium"
+command -v apt-get >/dev/null || { echo "chromium: no Chromium here, nor apt-get; please install one" >&2; exit 2; }
+echo "chromium: unpacking Debian's chromium-headless-shell" >&2
+rm -rf "$place"
+mkdir -p "$place/deb"
+cd "$place/deb"
+apt=(apt-get -qq -o APT::Sandbox::User="$(id -un)")
+# What an installation would bring is what this machine lacks. That is only listed here, and needs no root.
+download() {
+  local missing
+  missing=$("${apt[@]}" install --print-uris --no-install-recommends chromium-headless-shell |
+    sed -nE "s/^'[^']*' ([^_]+)_.*/\1/p")
+  [ -n "$missing" ] || return 1
+  # shellcheck disable=SC2086
+  "${apt[@]}" download $missing >&2
+}
+# A machine may have lists of versions that are gone, or none, in directories that only root may fill.
+if ! download; then
+  mkdir -p ../lists/partial
+  apt+=(-o Dir::State::Lists="$place/lists" -o Dir::Cache="$place")
+  "${apt[@]}" update >&2
+  rm -f ./*.deb
+  download
+fi
+for package in ./*.deb; do dpkg-deb -x "$package" ../root; done
+cd ..
+rm -rf deb lists ./*.bin
+program=$(find "$PWD/root" -type f -name chromium-headless-shell -path '*/lib/*')
+libraries=$(find "$PWD/root" -name '*.so*' -printf '%h\n' | sort -u | paste -sd :)
+{
+  echo '#!/bin/sh'
+  echo "export LD_LIBRARY_PATH='$libraries'"
+  # Fonts too may be among what was missing, and where to look for them.
+  [ ! -d root/usr/share/fonts ] || echo "export XDG_DATA_HOME='$PWD/root/usr/share'"
+  [ ! -f root/etc/fonts/fonts.conf ] || echo "export FONTCONFIG_FILE='$PWD/root/etc/fonts/fonts.conf'"
+  echo "exec '$program' \"\$@\""
+} >chromium
+chmod +x chromium
+offer "$PWD/chromium"
+exit 2
