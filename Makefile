@@ -7,7 +7,7 @@ export RATELIMIT_VERSION := v1.4.1-0.20260122083618-3fb702589d36
 export CARGO_TARGET_DIR := $(CURDIR)/target
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help wasm build run check test lint doc unit wasm-test e2e differential conformance model reload soak limits-soak bench bench-decide run-check fuzz clean
+.PHONY: help wasm build run check test lint doc unit wasm-test e2e screenshots differential conformance model reload soak limits-soak bench bench-decide run-check fuzz clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,8 +49,14 @@ e2e: wasm ## Real clients, a real Envoy and real servers
 	scripts/peers.sh
 	scripts/ratelimit.sh
 	scripts/differential.sh
-	envoy=$$(scripts/envoy.sh) && MCP_POLICY_E2E=required MCP_POLICY_ENVOY=$$envoy \
-	  cargo test --locked --test envoy -- --skip conformance::
+	envoy=$$(scripts/envoy.sh) && chromium=$$(scripts/chromium.sh) && MCP_POLICY_E2E=required MCP_POLICY_ENVOY=$$envoy \
+	  MCP_POLICY_CHROMIUM=$$chromium cargo test --locked --test envoy -- --skip conformance::
+
+screenshots: wasm ## The console's pictures in docs/images, taken anew
+	scripts/peers.sh npm
+	envoy=$$(scripts/envoy.sh) && chromium=$$(scripts/chromium.sh) && MCP_POLICY_E2E=required MCP_POLICY_ENVOY=$$envoy \
+	  MCP_POLICY_CHROMIUM=$$chromium MCP_POLICY_SCREENSHOTS=docs/images \
+	  cargo test --locked --test envoy console::the_page_has_its_picture_taken
 
 conformance: wasm ## The official MCP suites, directly and through the gateway
 	scripts/peers.sh conformance

@@ -2,6 +2,7 @@
 //!
 //! Knows no host: headers and body in, a [`Reply`] out. It shares the [`Store`] with the gate, and nothing else.
 
+mod console;
 mod door;
 mod force;
 mod routes;

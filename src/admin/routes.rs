@@ -1,6 +1,7 @@
 //! What can be asked for, and by which method and path.
 
-use super::{Reply, force, json, problem, views};
+use super::console::{Page, page};
+use super::{Reply, force, json, problem, reply, views};
 use crate::approvals::Id;
 use crate::approvals::book::{self, Undecided};
 use crate::exchange::Headers;
@@ -14,6 +15,8 @@ use std::borrow::Cow;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Route {
     Health,
+    /// A file of the console, which asks for a token itself.
+    Page(&'static Page),
     /// All approvals, or those in one state.
     Approvals(Option<&'static str>),
     Approval(Id),
@@ -54,7 +57,7 @@ impl Route {
             None => match path {
                 "/healthz" => (Self::Health, "GET"),
                 "/v1/policy" => (Self::Policy, "GET"),
-                _ => return Err(not_found()),
+                _ => (page(path).map(Self::Page).ok_or_else(not_found)?, "GET"),
             },
         };
         if method != allowed {
@@ -71,7 +74,7 @@ impl Route {
     }
 
     pub(super) fn needs_token(&self) -> bool {
-        *self != Self::Health
+        !matches!(self, Self::Health | Self::Page(_))
     }
 
     pub(super) fn takes_body(&self) -> bool {
@@ -81,6 +84,7 @@ impl Route {
     pub(super) fn answer(self, body: &[u8], now: Timestamp, store: &mut dyn Store) -> Reply {
         match self {
             Self::Health => json(200, r#"{"status":"ok"}"#.to_owned()),
+            Self::Page(page) => reply(200, page.content_type, page.text.as_bytes().to_vec()),
             Self::Approvals(state) => match book::list(now.millis(), store) {
                 Ok(all) => json(200, views::list(&all, state, now)),
                 Err(_) => undecided(Undecided::Unavailable),

@@ -14,11 +14,11 @@ use std::process::{Command, Output};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-const TOKEN: &str = "the token of the one who approves";
+pub(super) const TOKEN: &str = "token-of-the-one-who-approves";
 const NO_TOKEN: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
 /// The shipped file with a token that is known, and this before and after another text.
-fn start(parts: &Parts, name: &str, upstream: &Upstream, edits: &[(&str, &str)]) -> Envoy {
+pub(super) fn start(parts: &Parts, name: &str, upstream: &Upstream, edits: &[(&str, &str)]) -> Envoy {
     let mut file = shipped("approvals.yaml", upstream);
     file = exchange(&file, "port_value: 10001", "port_value: 0");
     file = exchange(&file, NO_TOKEN, &sha256(TOKEN));
@@ -29,7 +29,7 @@ fn start(parts: &Parts, name: &str, upstream: &Upstream, edits: &[(&str, &str)])
 }
 
 /// A person's way to the admin side.
-struct Person(SocketAddr);
+pub(super) struct Person(SocketAddr);
 
 impl Person {
     fn ask(&self, request: &Request) -> (u16, Value) {
@@ -54,13 +54,13 @@ impl Person {
 
 /// What comes of a sum.
 #[derive(Debug, PartialEq, Eq)]
-enum Came {
+pub(super) enum Came {
     Ran,
     Waits(String),
     Refused(String),
 }
 
-fn sum(connection: &mut Connection, a: u64, b: u64) -> Came {
+pub(super) fn sum(connection: &mut Connection, a: u64, b: u64) -> Came {
     came(&connection.exchange(&Request::post(mcp::call_with("1", "get-sum", &json!({ "a": a, "b": b })))).json())
 }
 
@@ -75,7 +75,7 @@ fn came(answer: &Value) -> Came {
     }
 }
 
-fn waits(came: Came) -> String {
+pub(super) fn waits(came: Came) -> String {
     match came {
         Came::Waits(id) => id,
         other => panic!("{other:?}"),
@@ -229,7 +229,7 @@ fn the_admin_side_answers_only_who_may_ask() {
         ),
         ("by name", Person::bearing(list()).without("host").with("host", "localhost:1"), 200),
         ("no token", list(), 401),
-        ("another token", list().with("authorization", "Bearer the token of the one who approve"), 401),
+        ("another token", list().with("authorization", "Bearer token-of-the-one-who-approve"), 401),
         ("another scheme", list().with("authorization", format!("Basic {TOKEN}")), 401),
         ("a name that points here", Person::bearing(list()).without("host").with("host", "evil.example:10001"), 403),
         (

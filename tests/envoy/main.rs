@@ -28,6 +28,7 @@ mod claims;
 mod clients;
 mod configuration;
 mod conformance;
+mod console;
 mod denials;
 mod differential;
 mod faults;

@@ -43,6 +43,13 @@ impl Parts {
         Self::find(&[PLUGIN, "target/ratelimit/ratelimit", "target/ratelimit/redis-server"])
     }
 
+    /// Envoy, the plugin, and a browser with what drives it. `None`, after saying why, when the test has to be skipped.
+    pub(crate) fn with_browser() -> Option<(Self, PathBuf)> {
+        let browser = env::var("MCP_POLICY_CHROMIUM").unwrap_or("the path of a Chromium in MCP_POLICY_CHROMIUM".into());
+        let parts = Self::find(&[PLUGIN, "target/peers/node_modules/playwright-core", &browser])?;
+        Some((parts, browser.into()))
+    }
+
     fn find(files: &[&str]) -> Option<Self> {
         let envoy = env::var_os("MCP_POLICY_ENVOY").map(|path| root().join(path));
         let mut missing: Vec<String> =
