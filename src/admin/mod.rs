@@ -104,6 +104,11 @@ fn json(status: u16, body: String) -> Reply {
     reply(status, "application/json", body.into_bytes())
 }
 
+/// The store failed.
+fn unavailable() -> Reply {
+    problem(503, "unavailable", "What this proxy keeps cannot be read")
+}
+
 /// `code`: one word for a program.
 fn problem(status: u16, code: &str, message: &str) -> Reply {
     json(status, serde_json::json!({ "error": { "code": code, "message": message } }).to_string())

@@ -1,10 +1,11 @@
 //! What can be asked for, and by which method and path.
 
-use super::{Reply, force, json, problem, views};
+use super::{Reply, force, json, problem, unavailable, views};
 use crate::approvals::Id;
 use crate::approvals::book::{self, Undecided};
 use crate::exchange::Headers;
 use crate::policy::Store;
+use crate::recent;
 use crate::timestamp::Timestamp;
 use crate::wire::media_type;
 use serde::Deserialize;
@@ -22,6 +23,7 @@ pub(super) enum Route {
         approves: bool,
     },
     Policy,
+    Decisions,
 }
 
 /// What comes with a decision.
@@ -54,6 +56,7 @@ impl Route {
             None => match path {
                 "/healthz" => (Self::Health, "GET"),
                 "/v1/policy" => (Self::Policy, "GET"),
+                "/v1/decisions" => (Self::Decisions, "GET"),
                 _ => return Err(not_found()),
             },
         };
@@ -88,6 +91,10 @@ impl Route {
             Self::Approval(id) => one(id, now, store),
             Self::Decide { id, approves } => decide(id, approves, body, now, store),
             Self::Policy => force::answer(store),
+            Self::Decisions => match recent::list(store) {
+                Ok(lines) => json(200, format!(r#"{{"decisions":[{}]}}"#, lines.join(","))),
+                Err(_) => unavailable(),
+            },
         }
     }
 }
@@ -132,6 +139,6 @@ fn undecided(reason: Undecided) -> Reply {
         Undecided::Unseen => {
             problem(409, "unseen", "What would be approved is not known yet; let the call be made again")
         }
-        Undecided::Unavailable => problem(503, "unavailable", "The approvals cannot be read"),
+        Undecided::Unavailable => unavailable(),
     }
 }

@@ -5,6 +5,7 @@ use super::host::{self, SharedData};
 use super::http::Http;
 use crate::admin;
 use crate::config::{Admin, Gate, Role};
+use crate::recent::Recent;
 use log::{error, info};
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{BufferType, ContextType, LogLevel};
@@ -25,7 +26,7 @@ enum Part {
     /// Not configured: nothing passes.
     #[default]
     None,
-    Gate(Rc<Gate>),
+    Gate(Rc<Gate>, Rc<Recent>),
     Admin(Rc<Admin>),
 }
 
@@ -44,7 +45,9 @@ impl RootContext for Root {
                     info!("policy \"{}\" version {} in force", policy.name(), policy.version());
                 }
                 admin::note_in_force(&gate, host::now(), &mut SharedData);
-                self.0 = Part::Gate(gate.into());
+                let recent = Recent::new(gate.settings.decisions);
+                recent.announce(&mut SharedData);
+                self.0 = Part::Gate(gate.into(), recent.into());
                 true
             }
             Ok(Role::Admin(admin)) => {
@@ -63,8 +66,8 @@ impl RootContext for Root {
 
     fn create_http_context(&self, _context_id: u32) -> Option<Box<dyn HttpContext>> {
         Some(match &self.0 {
-            Part::None => Box::new(Http::new(None)),
-            Part::Gate(gate) => Box::new(Http::new(Some(Rc::clone(gate)))),
+            Part::None => Box::new(Http::new(None, Rc::default())),
+            Part::Gate(gate, recent) => Box::new(Http::new(Some(Rc::clone(gate)), Rc::clone(recent))),
             Part::Admin(admin) => Box::new(AdminHttp::new(Rc::clone(admin))),
         })
     }
