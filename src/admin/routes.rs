@@ -1,6 +1,6 @@
 //! What can be asked for, and by which method and path.
 
-use super::{Reply, force, json, problem, unavailable, views};
+use super::{Reply, Side, force, json, problem, standing, unavailable, views};
 use crate::approvals::Id;
 use crate::approvals::book::{self, Undecided};
 use crate::exchange::Headers;
@@ -23,6 +23,7 @@ pub(super) enum Route {
         approves: bool,
     },
     Policy,
+    Limits,
     Decisions,
 }
 
@@ -37,7 +38,7 @@ impl Route {
     pub(super) fn of(headers: &Headers) -> Result<Self, Reply> {
         let text = |name: &str| headers.first(name).and_then(|value| std::str::from_utf8(value).ok());
         let not_found =
-            || problem(404, "not_found", "There is nothing here; the admin API is described in docs/approvals.md");
+            || problem(404, "not_found", "There is nothing here; the admin API is described in docs/admin-api.md");
         let (method, path) = text(":method").zip(text(":path")).ok_or_else(not_found)?;
         let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
         let id = |text: &str| {
@@ -56,6 +57,7 @@ impl Route {
             None => match path {
                 "/healthz" => (Self::Health, "GET"),
                 "/v1/policy" => (Self::Policy, "GET"),
+                "/v1/limits" => (Self::Limits, "GET"),
                 "/v1/decisions" => (Self::Decisions, "GET"),
                 _ => return Err(not_found()),
             },
@@ -81,7 +83,7 @@ impl Route {
         matches!(self, Self::Decide { .. })
     }
 
-    pub(super) fn answer(self, body: &[u8], now: Timestamp, store: &mut dyn Store) -> Reply {
+    pub(super) fn answer(self, body: &[u8], side: &Side, now: Timestamp, store: &mut dyn Store) -> Reply {
         match self {
             Self::Health => json(200, r#"{"status":"ok"}"#.to_owned()),
             Self::Approvals(state) => match book::list(now.millis(), store) {
@@ -91,6 +93,7 @@ impl Route {
             Self::Approval(id) => one(id, now, store),
             Self::Decide { id, approves } => decide(id, approves, body, now, store),
             Self::Policy => force::answer(store),
+            Self::Limits => standing::answer(side, now, store),
             Self::Decisions => match recent::list(store) {
                 Ok(lines) => json(200, format!(r#"{{"decisions":[{}]}}"#, lines.join(","))),
                 Err(_) => unavailable(),

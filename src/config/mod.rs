@@ -128,6 +128,17 @@ impl Gate {
         self.policies.iter()
     }
 
+    /// The policies' documents, in the same order, taken out as by [`Policy::take_document`].
+    pub fn take_documents(&mut self) -> impl Iterator<Item = String> {
+        self.policies.iter_mut().map(Policy::take_document)
+    }
+
+    /// Each grant that a policy is attached to, and [`Principal::ANONYMOUS`] where one is for callers without a grant.
+    pub fn callers(&self) -> impl Iterator<Item = (&str, &Policy)> {
+        let granted = self.grants.iter().filter_map(|grant| Some((grant.id(), self.policies.get(grant.policy?)?)));
+        granted.chain(self.default_policy().map(|policy| (Principal::ANONYMOUS, policy)))
+    }
+
     /// The policy of callers that no grant matches; `None` when they are refused.
     #[must_use]
     pub fn default_policy(&self) -> Option<&Policy> {
