@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! wire  ←  policy  ←  claims  ←  cases, config, exchange  ←  plugin | command line | browser
-//!                                         (record sits beside exchange)
+//!                              (record and recent sit beside exchange, admin above both)
 //! ```
 //!
 //! Arrows are imports and never turn back; `policy` takes of `wire` only its readers of JSON and the words of
@@ -24,6 +24,7 @@ pub mod config;
 pub mod exchange;
 mod plugin;
 pub mod policy;
+pub mod recent;
 pub mod record;
 pub mod timestamp;
 pub mod wire;

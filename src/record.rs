@@ -79,6 +79,35 @@ pub struct Record {
 }
 
 impl Record {
+    /// One of which nothing else is known yet.
+    #[must_use]
+    pub fn new(outcome: Outcome) -> Self {
+        Self {
+            ts: String::new(),
+            request_id: None,
+            grant: String::new(),
+            session: None,
+            method: None,
+            tool: None,
+            prompt: None,
+            resource: None,
+            policy: String::new(),
+            policy_version: String::new(),
+            outcome,
+            rule: String::new(),
+            shadow_rule: None,
+            message: String::new(),
+            approval: None,
+            dropped_approval: None,
+            arg_keys: Vec::new(),
+            upstream_status: None,
+            latency_ms: None,
+            rolled_back: false,
+            limits: None,
+            answer: None,
+        }
+    }
+
     /// The audit line: one JSON object, no line break within.
     #[must_use]
     pub fn to_line(&self) -> String {

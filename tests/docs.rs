@@ -4,7 +4,7 @@
 #![allow(clippy::disallowed_methods, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use mcp_policy::cases::CaseFile;
-use mcp_policy::config::Gate;
+use mcp_policy::config::{Gate, Role};
 use mcp_policy::policy::Policy;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -97,12 +97,12 @@ fn every_example_of_a_policy_loads() {
 
 #[test]
 fn every_example_of_a_configuration_loads() {
-    for page in ["docs/configuration.md", "docs/grants.md"] {
+    for page in ["docs/admin-api.md", "docs/configuration.md", "docs/grants.md"] {
         let text = read(page);
         assert!(examples(&text).next().is_some(), "{page}");
         for example in examples(&text) {
             let example = example.replace(HASH, &"0".repeat(64));
-            Gate::load(example.as_bytes()).unwrap_or_else(|problems| panic!("{page}: {problems}\nin {example}"));
+            Role::load(example.as_bytes()).unwrap_or_else(|problems| panic!("{page}: {problems}\nin {example}"));
         }
     }
 }
@@ -212,7 +212,8 @@ fn every_link_leads_somewhere() {
             .map(|line| anchor(line.trim_start_matches(['#', ' '])))
             .collect()
     };
-    let names = ["cli", "configuration", "decisions", "deploy", "grants", "policy", "problems", "security"];
+    let names =
+        ["admin-api", "cli", "configuration", "decisions", "deploy", "grants", "policy", "problems", "security"];
     let docs = names.map(|name| format!("docs/{name}.md"));
     for page in docs.iter().map(String::as_str).chain(["README.md", "SECURITY.md"]) {
         let text = read(page);

@@ -304,7 +304,7 @@ fn tested() -> Value {
 fn configuration() -> Value {
     json!({
         "policies": {"x": {"version": "1", "default": "deny"}}, "default_policy": "x", "deny_prefix": "no",
-        "max_body_bytes": 1, "max_list_ttl_ms": 0, "hold_request_headers": true, "hidden_reply": "policy", "limit_reply": "jsonrpc_error", "report_budget": true, "log": "none",
+        "max_body_bytes": 1, "max_list_ttl_ms": 0, "hold_request_headers": true, "hidden_reply": "policy", "limit_reply": "jsonrpc_error", "report_budget": true, "log": "none", "decisions": 0,
         "strip_authorization": false, "strip_cookies": true, "jwt_payload_key": "k",
         "limits": {"store": "rate_limit_service", "cluster": "c", "domain": "d", "timeout_ms": 1, "on_failure": "local", "maxima": "policy", "lease": 2},
         "approvals": {"url": "https://a.b:1/c?d=e", "redact": ["args.a", "args.é.b c"]},

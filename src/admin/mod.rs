@@ -6,33 +6,51 @@ mod console;
 mod door;
 mod force;
 mod routes;
+mod standing;
 mod views;
 
 pub use force::{note_in_force, note_refused};
 
 use crate::config::Admin;
 use crate::exchange::{Headers, Reply};
-use crate::policy::Store;
+use crate::policy::{Policy, Store};
 use crate::timestamp::Timestamp;
 use routes::Route;
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::rc::Rc;
 
 /// The largest request body that is read.
 pub const MAX_BODY_BYTES: usize = 8 << 10;
 
+/// The admin side of one worker.
+#[derive(Debug)]
+pub struct Side {
+    admin: Admin,
+    /// The policies that were in force when it was last asked about limits.
+    compiled: RefCell<Vec<Rc<Policy>>>,
+}
+
+impl Side {
+    /// As configured.
+    #[must_use]
+    pub fn new(admin: Admin) -> Self {
+        Self { admin, compiled: RefCell::default() }
+    }
+}
+
 /// One request to the admin side.
 #[derive(Debug)]
 pub struct Visit {
-    admin: Rc<Admin>,
+    side: Rc<Side>,
     route: Option<Route>,
 }
 
 impl Visit {
     /// Before its first event.
     #[must_use]
-    pub fn new(admin: Rc<Admin>) -> Self {
-        Self { admin, route: None }
+    pub fn new(side: Rc<Side>) -> Self {
+        Self { side, route: None }
     }
 
     /// The request's headers have come; `end_of_stream`: there is no body. `None`: its body is needed.
@@ -49,7 +67,7 @@ impl Visit {
                 self.route = Some(route);
                 None
             }
-            Ok(route) => Some(route.answer(b"", now, store)),
+            Ok(route) => Some(route.answer(b"", &self.side, now, store)),
         }
     }
 
@@ -65,16 +83,16 @@ impl Visit {
             return reply;
         }
         match self.route.take() {
-            Some(route) => route.answer(body, now, store),
+            Some(route) => route.answer(body, &self.side, now, store),
             None => problem(400, "bad_request", "The request is not one that has a body"),
         }
     }
 
     fn admit(&self, headers: &Headers, now: Timestamp, store: &mut dyn Store) -> Result<Route, Reply> {
-        door::check_origin(&self.admin, headers)?;
+        door::check_origin(&self.side.admin, headers)?;
         let route = Route::of(headers)?;
         if route.needs_token() {
-            door::check_token(&self.admin, headers, now, store)?;
+            door::check_token(&self.side.admin, headers, now, store)?;
         }
         Ok(route)
     }
@@ -103,6 +121,11 @@ fn reply(status: u16, content_type: &'static str, body: Vec<u8>) -> Reply {
 
 fn json(status: u16, body: String) -> Reply {
     reply(status, "application/json", body.into_bytes())
+}
+
+/// The store failed.
+fn unavailable() -> Reply {
+    problem(503, "unavailable", "What this proxy keeps cannot be read")
 }
 
 /// `code`: one word for a program.

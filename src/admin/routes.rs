@@ -1,11 +1,12 @@
 //! What can be asked for, and by which method and path.
 
 use super::console::{Page, page};
-use super::{Reply, force, json, problem, reply, views};
+use super::{Reply, Side, force, json, problem, reply, standing, unavailable, views};
 use crate::approvals::Id;
 use crate::approvals::book::{self, Undecided};
 use crate::exchange::Headers;
 use crate::policy::Store;
+use crate::recent;
 use crate::timestamp::Timestamp;
 use crate::wire::media_type;
 use serde::Deserialize;
@@ -25,6 +26,8 @@ pub(super) enum Route {
         approves: bool,
     },
     Policy,
+    Limits,
+    Decisions,
 }
 
 /// What comes with a decision.
@@ -38,7 +41,7 @@ impl Route {
     pub(super) fn of(headers: &Headers) -> Result<Self, Reply> {
         let text = |name: &str| headers.first(name).and_then(|value| std::str::from_utf8(value).ok());
         let not_found =
-            || problem(404, "not_found", "There is nothing here; the admin API is described in docs/approvals.md");
+            || problem(404, "not_found", "There is nothing here; the admin API is described in docs/admin-api.md");
         let (method, path) = text(":method").zip(text(":path")).ok_or_else(not_found)?;
         let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
         let id = |text: &str| {
@@ -57,6 +60,8 @@ impl Route {
             None => match path {
                 "/healthz" => (Self::Health, "GET"),
                 "/v1/policy" => (Self::Policy, "GET"),
+                "/v1/limits" => (Self::Limits, "GET"),
+                "/v1/decisions" => (Self::Decisions, "GET"),
                 _ => (page(path).map(Self::Page).ok_or_else(not_found)?, "GET"),
             },
         };
@@ -81,7 +86,7 @@ impl Route {
         matches!(self, Self::Decide { .. })
     }
 
-    pub(super) fn answer(self, body: &[u8], now: Timestamp, store: &mut dyn Store) -> Reply {
+    pub(super) fn answer(self, body: &[u8], side: &Side, now: Timestamp, store: &mut dyn Store) -> Reply {
         match self {
             Self::Health => json(200, r#"{"status":"ok"}"#.to_owned()),
             Self::Page(page) => reply(200, page.content_type, page.text.as_bytes().to_vec()),
@@ -92,6 +97,11 @@ impl Route {
             Self::Approval(id) => one(id, now, store),
             Self::Decide { id, approves } => decide(id, approves, body, now, store),
             Self::Policy => force::answer(store),
+            Self::Limits => standing::answer(side, now, store),
+            Self::Decisions => match recent::list(store) {
+                Ok(lines) => json(200, format!(r#"{{"decisions":[{}]}}"#, lines.join(","))),
+                Err(_) => unavailable(),
+            },
         }
     }
 }
@@ -136,6 +146,6 @@ fn undecided(reason: Undecided) -> Reply {
         Undecided::Unseen => {
             problem(409, "unseen", "What would be approved is not known yet; let the call be made again")
         }
-        Undecided::Unavailable => problem(503, "unavailable", "The approvals cannot be read"),
+        Undecided::Unavailable => unavailable(),
     }
 }

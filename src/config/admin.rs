@@ -20,11 +20,10 @@ impl Admin {
         root.finish(problems);
         let mut fields = Fields::of(value, &at, problems)?;
         fields.require("token_sha256", problems);
-        let token = fields.string("token_sha256", problems).map(unhex);
-        if matches!(token, Some(None)) {
+        let token = fields.take("token_sha256").map(|(value, at)| (unhex_value(value), at));
+        if let Some((None, at)) = &token {
             // Its value may be the token itself, put where the hash belongs.
-            let at = fields.at().child("token_sha256");
-            problems.add(&at, "token_sha256 must be the SHA-256 of the token as 64 hex digits");
+            problems.add(at, "token_sha256 must be the SHA-256 of the token as 64 hex digits");
         }
         let mut hosts = Vec::new();
         for (value, at) in fields.list("hosts", problems) {
@@ -34,8 +33,12 @@ impl Admin {
             }
         }
         fields.finish(problems);
-        Some(Self { token: token??, hosts })
+        Some(Self { token: token?.0?, hosts })
     }
+}
+
+fn unhex_value(value: &Value) -> Option<TokenHash> {
+    if let Value::String(text) = value { unhex(text) } else { None }
 }
 
 fn is_host(host: &str) -> bool {

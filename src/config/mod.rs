@@ -23,7 +23,7 @@ use grants::Grants;
 /// The name that a bare policy's counters belong to.
 const BARE_POLICY: &str = "default";
 /// Members that only a configuration has; one of them tells it from a bare policy.
-const CONFIGURATION: [&str; 16] = [
+const CONFIGURATION: [&str; 17] = [
     "policies",
     "grants",
     "default_policy",
@@ -40,6 +40,7 @@ const CONFIGURATION: [&str; 16] = [
     "limit_reply",
     "report_budget",
     "log",
+    "decisions",
 ];
 
 /// The one member that only the admin side's configuration has.
@@ -128,6 +129,17 @@ impl Gate {
     /// Every policy, in the configuration's order.
     pub fn policies(&self) -> impl Iterator<Item = &Policy> {
         self.policies.iter()
+    }
+
+    /// The policies' documents, in the same order, taken out as by [`Policy::take_document`].
+    pub fn take_documents(&mut self) -> impl Iterator<Item = String> {
+        self.policies.iter_mut().map(Policy::take_document)
+    }
+
+    /// Each grant that a policy is attached to, and [`Principal::ANONYMOUS`] where one is for callers without a grant.
+    pub fn callers(&self) -> impl Iterator<Item = (&str, &Policy)> {
+        let granted = self.grants.iter().filter_map(|grant| Some((grant.id(), self.policies.get(grant.policy?)?)));
+        granted.chain(self.default_policy().map(|policy| (Principal::ANONYMOUS, policy)))
     }
 
     /// The policy of callers that no grant matches; `None` when they are refused.
@@ -299,7 +311,7 @@ mod tests {
         assert_eq!(bare.default_policy().map(Policy::name), Some("default"));
         assert_eq!(bare.settings, Settings::default());
         let full = br#"{"policies":{"x":{"version":"1","default":"allow"}},"default_policy":"x","deny_prefix":"no: ",
-            "max_body_bytes":10,"max_list_ttl_ms":0,"strip_authorization":true,"strip_cookies":true,"jwt_payload_key":"k","hold_request_headers":true,"hidden_reply":"unknown_tool","limit_reply":"http_429","report_budget":true,"log":"all"}"#;
+            "max_body_bytes":10,"max_list_ttl_ms":0,"strip_authorization":true,"strip_cookies":true,"jwt_payload_key":"k","hold_request_headers":true,"hidden_reply":"unknown_tool","limit_reply":"http_429","report_budget":true,"log":"all","decisions":0}"#;
         let gate = Gate::load(full).unwrap();
         let expected = Settings {
             deny_prefix: "no: ".into(),
@@ -313,6 +325,7 @@ mod tests {
             limit_reply: LimitReply::Http429,
             report_budget: true,
             log: Log::All,
+            decisions: 0,
         };
         assert_eq!((gate.default_policy().map(Policy::name), &gate.settings), (Some("x"), &expected));
     }

@@ -1,12 +1,16 @@
 //! What holds whichever policy applies: sizes, words, and what of a request is kept from the server.
 
 use crate::policy::{Fields, Problems};
+use crate::recent::MAX_DECISIONS;
 use crate::wire::value::Value;
+use std::str::FromStr;
 
 /// Bytes of a request body that are judged unless `max_body_bytes` says otherwise.
 pub const DEFAULT_MAX_BODY_BYTES: usize = 1 << 20;
 /// How long a client keeps a list unless `max_list_ttl_ms` says otherwise: that long an edit of the policy may stay unseen.
 pub const DEFAULT_MAX_LIST_TTL_MS: u64 = 60_000;
+/// How many of the last decisions are kept unless `decisions` says otherwise.
+const DEFAULT_DECISIONS: u16 = 256;
 /// The most that `max_list_ttl_ms` may say, a day.
 const LARGEST_MAX_LIST_TTL_MS: u64 = 86_400_000;
 /// The most that `max_body_bytes` may say: the body is held in the worker's memory.
@@ -38,6 +42,8 @@ pub struct Settings {
     pub report_budget: bool,
     /// Which decisions also go to the host's log.
     pub log: Log,
+    /// How many of the last decisions the admin side can tell.
+    pub decisions: u16,
 }
 
 impl Default for Settings {
@@ -54,6 +60,7 @@ impl Default for Settings {
             limit_reply: LimitReply::ToolError,
             report_budget: false,
             log: Log::Refusals,
+            decisions: DEFAULT_DECISIONS,
         }
     }
 }
@@ -114,13 +121,20 @@ impl Settings {
         };
         let max_list_ttl_ms = match fields.take("max_list_ttl_ms") {
             None => defaults.max_list_ttl_ms,
-            Some((value, at)) => read_ttl(value).unwrap_or_else(|| {
+            Some((value, at)) => read_within(value, LARGEST_MAX_LIST_TTL_MS).unwrap_or_else(|| {
                 let largest = LARGEST_MAX_LIST_TTL_MS;
                 problems.add(&at, format!("max_list_ttl_ms must be an integer from 0 to {largest}, got {value}"));
                 0
             }),
         };
         let report_budget = fields.bool("report_budget", problems).unwrap_or(defaults.report_budget);
+        let decisions = match fields.take("decisions") {
+            None => defaults.decisions,
+            Some((value, at)) => read_within(value, MAX_DECISIONS).unwrap_or_else(|| {
+                problems.add(&at, format!("decisions must be an integer from 0 to {MAX_DECISIONS}, got {value}"));
+                0
+            }),
+        };
         let replies = [("policy", HiddenReply::Policy), ("unknown_tool", HiddenReply::UnknownTool)];
         let limit_replies = [
             ("tool_error", LimitReply::ToolError),
@@ -140,6 +154,7 @@ impl Settings {
             limit_reply: fields.choice("limit_reply", &limit_replies, problems).unwrap_or(defaults.limit_reply),
             report_budget,
             log: fields.choice("log", &logs, problems).unwrap_or(defaults.log),
+            decisions,
         }
     }
 }
@@ -149,7 +164,7 @@ fn read_size(value: &Value) -> Option<usize> {
     digits.parse().ok().filter(|size| (1..=LARGEST_MAX_BODY_BYTES).contains(size))
 }
 
-fn read_ttl(value: &Value) -> Option<u64> {
+fn read_within<T: FromStr + PartialOrd>(value: &Value, largest: T) -> Option<T> {
     let Value::Number(digits) = value else { return None };
-    digits.parse().ok().filter(|ttl| *ttl <= LARGEST_MAX_LIST_TTL_MS)
+    digits.parse().ok().filter(|number| *number <= largest)
 }

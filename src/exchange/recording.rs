@@ -17,24 +17,9 @@ impl Exchange {
             request_id: self.head.request_id.clone(),
             grant: text(self.caller.as_ref().map(|caller| caller.grant.as_str())),
             session: self.head.session.as_deref().map(bounded),
-            method: None,
-            tool: None,
-            prompt: None,
-            resource: None,
             policy: text(policy.map(Policy::name)),
             policy_version: text(policy.map(Policy::version)),
-            outcome: Outcome::Allowed,
-            rule: String::new(),
-            message: String::new(),
-            approval: None,
-            dropped_approval: None,
-            arg_keys: Vec::new(),
-            upstream_status: None,
-            latency_ms: None,
-            answer: None,
-            shadow_rule: None,
-            rolled_back: false,
-            limits: None,
+            ..Record::new(Outcome::Allowed)
         }
     }
 }

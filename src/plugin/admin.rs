@@ -1,8 +1,7 @@
 //! One HTTP stream of the admin side: callbacks → [`Visit`] → a reply of our own. Nothing of it ever goes upstream.
 
 use super::host::{self, HostError, SharedData};
-use crate::admin::Visit;
-use crate::config::Admin;
+use crate::admin::{Side, Visit};
 use crate::exchange::Reply;
 use log::error;
 use proxy_wasm::traits::{Context, HttpContext};
@@ -17,8 +16,8 @@ pub(super) struct AdminHttp {
 }
 
 impl AdminHttp {
-    pub(super) fn new(admin: Rc<Admin>) -> Self {
-        Self { visit: Visit::new(admin), bytes: 0, is_answered: false }
+    pub(super) fn new(side: Rc<Side>) -> Self {
+        Self { visit: Visit::new(side), bytes: 0, is_answered: false }
     }
 
     fn whole(&mut self) -> Result<Option<Reply>, HostError> {

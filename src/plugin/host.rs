@@ -249,13 +249,21 @@ impl Store for SharedData {
     fn put(&mut self, key: &[u8], value: &[u8], version: Option<Version>) -> Result<(), PutError> {
         // 0 would write unconditionally and lose a race for a new key. For a key that does not exist the
         // host takes any number; for one that came to exist, this one never fits.
-        let cas = version.unwrap_or(u32::MAX);
-        // SAFETY: key and value are read during the call only.
-        let status = unsafe { proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), cas) };
-        match status {
-            OK => Ok(()),
-            CAS_MISMATCH => Err(PutError::Conflict),
-            _ => Err(PutError::Unavailable),
-        }
+        write(key, value, version.unwrap_or(u32::MAX))
+    }
+
+    /// Without a look at what is there, in one call.
+    fn set(&mut self, key: &[u8], value: &[u8]) -> Result<(), PutError> {
+        write(key, value, 0)
+    }
+}
+
+fn write(key: &[u8], value: &[u8], cas: u32) -> Result<(), PutError> {
+    // SAFETY: key and value are read during the call only.
+    let status = unsafe { proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), cas) };
+    match status {
+        OK => Ok(()),
+        CAS_MISMATCH => Err(PutError::Conflict),
+        _ => Err(PutError::Unavailable),
     }
 }

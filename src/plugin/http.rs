@@ -7,6 +7,7 @@ use super::host::{self, HostError, Properties, SharedData};
 use crate::config::{Gate, Log};
 use crate::exchange::{Exchange, HeaderEdit, HeaderStep, Reading, Reply, Step};
 use crate::policy::Outcome;
+use crate::recent::{Place, Recent};
 use crate::wire::jsonrpc::INTERNAL_ERROR;
 use crate::wire::reply;
 use log::{error, info, warn};
@@ -27,6 +28,9 @@ pub(super) struct Http {
     call: Option<u32>,
     is_logged: bool,
     broken: Option<Side>,
+    recent: Rc<Recent>,
+    /// Where its decision is among the last ones.
+    place: Option<Place>,
 }
 
 /// Which half of the stream a host call failed in.
@@ -48,8 +52,10 @@ impl Side {
 }
 
 impl Http {
-    pub(super) fn new(gate: Option<Rc<Gate>>) -> Self {
+    pub(super) fn new(gate: Option<Rc<Gate>>, recent: Rc<Recent>) -> Self {
         Self {
+            recent,
+            place: None,
             exchange: gate.map(|gate| Exchange::verified_by(Box::new(Properties), gate)),
             request_bytes: 0,
             answer_bytes: 0,
@@ -158,12 +164,24 @@ impl Http {
         let Some(exchange) = self.exchange.as_ref().filter(|_| !self.is_logged) else { return };
         let Some(record) = exchange.record() else { return };
         self.is_logged = true;
+        // Of a refusal nothing more will be known.
+        if !record.outcome.goes_on() {
+            self.place = self.recent.keep(record, None, &mut SharedData);
+        }
         match (record.outcome, exchange.gate().settings.log) {
             (Outcome::Denied | Outcome::ApprovalRequired | Outcome::ShadowDenied, Log::Refusals | Log::All) => {
                 warn!("{}", record.to_line())
             }
             (Outcome::Allowed, Log::All) => info!("{}", record.to_line()),
             (Outcome::Allowed, Log::Refusals) | (_, Log::None) => {}
+        }
+    }
+
+    /// Keeps what goes on among the last decisions, as it stands.
+    fn keep_decision(&mut self) {
+        let record = self.exchange.as_ref().and_then(Exchange::record);
+        if let Some(record) = record.filter(|record| record.outcome.goes_on()) {
+            self.place = self.recent.keep(record, self.place, &mut SharedData);
         }
     }
 
@@ -250,6 +268,11 @@ impl HttpContext for Http {
             }
             Err(failure) => Err(failure),
         };
+        // It may last for hours, so its decision does not wait for its end.
+        if !end_of_stream && self.exchange.as_ref().is_some_and(|exchange| exchange.answer_reading() == Reading::Chunks)
+        {
+            self.keep_decision();
+        }
         self.act(Side::Answer, result)
     }
 
@@ -300,6 +323,8 @@ impl HttpContext for Http {
         let details = || host::property(["response", "code_details"]).ok().flatten();
         let details = exchange.is_unsettled().then(details).flatten().unwrap_or_default();
         exchange.end(&String::from_utf8_lossy(&details), host::now(), &mut SharedData);
+        self.keep_decision();
+        let Some(exchange) = &self.exchange else { return };
         let Some(record) = exchange.record() else { return };
         let is_silent = exchange.gate().settings.log == Log::None || !record.outcome.goes_on();
         if let Some(limits) = record.limits.filter(|_| !is_silent) {

@@ -3,8 +3,9 @@
 use super::admin::AdminHttp;
 use super::host::{self, SharedData};
 use super::http::Http;
-use crate::admin;
-use crate::config::{Admin, Gate, Role};
+use crate::admin::{self, Side};
+use crate::config::{Gate, Role};
+use crate::recent::Recent;
 use log::{error, info};
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{BufferType, ContextType, LogLevel};
@@ -25,8 +26,8 @@ enum Part {
     /// Not configured: nothing passes.
     #[default]
     None,
-    Gate(Rc<Gate>),
-    Admin(Rc<Admin>),
+    Gate(Rc<Gate>, Rc<Recent>),
+    Admin(Rc<Side>),
 }
 
 impl Context for Root {}
@@ -39,16 +40,18 @@ impl RootContext for Root {
             return false;
         };
         match Role::load(&configuration) {
-            Ok(Role::Gate(gate)) => {
+            Ok(Role::Gate(mut gate)) => {
                 for policy in gate.policies() {
                     info!("policy \"{}\" version {} in force", policy.name(), policy.version());
                 }
-                admin::note_in_force(&gate, host::now(), &mut SharedData);
-                self.0 = Part::Gate(gate.into());
+                admin::note_in_force(&mut gate, host::now(), &mut SharedData);
+                let recent = Recent::new(gate.settings.decisions);
+                recent.announce(&mut SharedData);
+                self.0 = Part::Gate(gate.into(), recent.into());
                 true
             }
             Ok(Role::Admin(admin)) => {
-                self.0 = Part::Admin(Rc::new(admin));
+                self.0 = Part::Admin(Rc::new(Side::new(admin)));
                 true
             }
             Err(problems) => {
@@ -63,9 +66,9 @@ impl RootContext for Root {
 
     fn create_http_context(&self, _context_id: u32) -> Option<Box<dyn HttpContext>> {
         Some(match &self.0 {
-            Part::None => Box::new(Http::new(None)),
-            Part::Gate(gate) => Box::new(Http::new(Some(Rc::clone(gate)))),
-            Part::Admin(admin) => Box::new(AdminHttp::new(Rc::clone(admin))),
+            Part::None => Box::new(Http::new(None, Rc::default())),
+            Part::Gate(gate, recent) => Box::new(Http::new(Some(Rc::clone(gate)), Rc::clone(recent))),
+            Part::Admin(side) => Box::new(AdminHttp::new(Rc::clone(side))),
         })
     }
 

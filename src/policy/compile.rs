@@ -30,6 +30,7 @@ pub struct Policy {
     pub(super) resources: Section,
     pub(super) methods: Option<Methods>,
     tests: Vec<Case>,
+    document: String,
 }
 
 /// What applies to one feature of a server.
@@ -164,9 +165,10 @@ impl Policy {
         let is_sound = found.is_empty();
         problems.append(found);
         let document = document.filter(|_| is_sound)?;
+        let text = value.compact();
         Some(Self {
             name: name.to_owned(),
-            version: version_of(value),
+            version: version_of(&text),
             hide_unlisted: document.hide_unlisted,
             is_shadow: document.is_shadow,
             schedule: document.schedule,
@@ -176,6 +178,7 @@ impl Policy {
             resources: Section::new(name, at, document.resources),
             methods: document.methods.map(|methods| Methods::new(at, methods)),
             tests: document.tests,
+            document: text,
         })
     }
 
@@ -248,6 +251,12 @@ impl Policy {
         std::mem::take(&mut self.tests)
     }
 
+    /// The document as it was written, without blanks, taken out for the same reason.
+    #[must_use]
+    pub fn take_document(&mut self) -> String {
+        std::mem::take(&mut self.document)
+    }
+
     /// The name that its counters belong to.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -261,7 +270,7 @@ impl Policy {
     }
 }
 
-fn version_of(value: &Value) -> String {
-    let digest = Sha256::digest(value.compact());
+fn version_of(text: &str) -> String {
+    let digest = Sha256::digest(text);
     digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect()
 }

@@ -2,7 +2,7 @@
 //! bounded number of tries.
 
 use super::slots::{Bucket, Place};
-use super::store::{PutError, Store, Version};
+use super::store::{PutError, Store, Unavailable, Version};
 use super::window::Window;
 
 /// Tries to count before the call is refused. Each failed try means that another worker succeeded, so with
@@ -178,6 +178,22 @@ pub(super) fn charge(place: &Place, request: &Request, store: &mut dyn Store) ->
         }
     }
     Err(NotCounted::Uncertain)
+}
+
+/// How the counter at `place` stands; `shared` takes over where its bucket has no place for it. Nothing is added.
+pub(super) fn standing(
+    place: &Place,
+    shared: Option<&Place>,
+    request: &Request,
+    store: &mut dyn Store,
+) -> Result<Standing, Unavailable> {
+    let (start, _) = request.window.around(request.now);
+    let (mut bucket, _) = read(place, store).map_err(|Unread| Unavailable)?;
+    let count = Count::in_window(bucket.count(place), start, request.window);
+    match shared {
+        Some(shared) if !bucket.keep(place, count, 0, request.now) => standing(shared, None, request, store),
+        _ => Ok(Standing { total: count.total(request), resets_in: count.resets_in(request) }),
+    }
 }
 
 /// The store failed, or holds what is not ours.

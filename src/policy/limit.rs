@@ -113,6 +113,11 @@ impl Limit {
         self.continuations.as_ref().filter(|_| query.continues).map_or(&self.message, |(message, _)| message)
     }
 
+    /// Whether calls that continue one have a count of their own.
+    pub(super) fn has_continuations(&self) -> bool {
+        self.continuations.is_some()
+    }
+
     /// The most that it admits of calls like this, in millionths.
     pub(super) fn max(&self, query: &Query<'_>) -> u64 {
         self.continuations.as_ref().filter(|_| query.continues).map_or(self.max, |(_, max)| *max)

@@ -87,9 +87,15 @@ impl<T> Names<T> {
 
     /// What all of them stand for: plain names in byte order, then patterns in order of precedence.
     pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.named().map(|(_, entry)| entry)
+    }
+
+    /// The same, each plain name with it.
+    pub(super) fn named(&self) -> impl Iterator<Item = (Option<&str>, &T)> {
         let mut exact: Vec<(&str, &T)> = self.exact.iter().map(|(name, entry)| (name.as_ref(), entry)).collect();
         exact.sort_unstable_by_key(|(name, _)| *name);
-        exact.into_iter().map(|(_, entry)| entry).chain(self.patterns.iter().map(|(_, entry)| entry))
+        let exact = exact.into_iter().map(|(name, entry)| (Some(name), entry));
+        exact.chain(self.patterns.iter().map(|(_, entry)| (None, entry)))
     }
 
     /// The one entry that applies to `name`.

@@ -31,6 +31,15 @@ pub trait Store {
     /// # Errors
     /// [`PutError::Conflict`] when it is not.
     fn put(&mut self, key: &[u8], value: &[u8], version: Option<Version>) -> Result<(), PutError>;
+
+    /// Writes `value` whatever is there: for what one writer owns.
+    ///
+    /// # Errors
+    /// As for [`Self::put`].
+    fn set(&mut self, key: &[u8], value: &[u8]) -> Result<(), PutError> {
+        let version = self.get(key).map_err(|Unavailable| PutError::Unavailable)?.map(|(_, version)| version);
+        self.put(key, value, version)
+    }
 }
 
 /// A store for one process and one thread: the command line and the tests.
