@@ -8,7 +8,9 @@
 mod binding;
 pub mod book;
 mod id;
+mod kept;
 mod key;
+mod nonces;
 mod shown;
 mod table;
 mod token;
