@@ -5,6 +5,7 @@ use super::asked::Asked;
 use super::head::Head;
 use super::hidden::Unknown;
 use super::legacy;
+use super::presented;
 use super::refusal::Refusal;
 use super::spent;
 use super::stand_in::StandIn;
@@ -24,6 +25,7 @@ use std::rc::Rc;
 const READABLE: HeaderEdit = HeaderEdit::Set("accept-encoding", "identity");
 const NO_TOKEN: HeaderEdit = HeaderEdit::Remove("authorization");
 const NO_COOKIES: HeaderEdit = HeaderEdit::Remove("cookie");
+const NO_APPROVAL: HeaderEdit = HeaderEdit::Remove(presented::HEADER);
 
 impl Exchange {
     /// The request's headers have come; `end_of_stream`: there is no body.
@@ -59,11 +61,16 @@ impl Exchange {
 
     fn edits(&self) -> &'static [HeaderEdit] {
         let settings = &self.gate.settings;
-        match (settings.strip_authorization, settings.strip_cookies) {
-            (false, false) => &[READABLE],
-            (true, false) => &[READABLE, NO_TOKEN],
-            (false, true) => &[READABLE, NO_COOKIES],
-            (true, true) => &[READABLE, NO_TOKEN, NO_COOKIES],
+        // Where no key is known, an approval's token may be for another proxy behind this one.
+        match (settings.strip_authorization, settings.strip_cookies, self.gate.approvals.keys.is_empty()) {
+            (false, false, true) => &[READABLE],
+            (false, false, false) => &[READABLE, NO_APPROVAL],
+            (true, false, true) => &[READABLE, NO_TOKEN],
+            (true, false, false) => &[READABLE, NO_TOKEN, NO_APPROVAL],
+            (false, true, true) => &[READABLE, NO_COOKIES],
+            (false, true, false) => &[READABLE, NO_COOKIES, NO_APPROVAL],
+            (true, true, true) => &[READABLE, NO_TOKEN, NO_COOKIES],
+            (true, true, false) => &[READABLE, NO_TOKEN, NO_COOKIES, NO_APPROVAL],
         }
     }
 
@@ -240,7 +247,7 @@ impl Exchange {
         };
         let (decision, target) = policy.decide_all(&query, &targets, store);
         query.target = target;
-        let call = Sought { policy, query, targets: &targets };
+        let call = Sought { policy, query, targets: &targets, headers: &self.headers };
         let (decision, standing) =
             gate.approvals.seek(&call, decision, store, |query, store| policy.decide_all(query, &targets, store).0);
         record.note(&decision);
@@ -349,6 +356,7 @@ impl Exchange {
             message: String::new(),
             approval: None,
             dropped_approval: None,
+            approval_key: None,
             arg_keys: Vec::new(),
             upstream_status: None,
             latency_ms: None,
@@ -387,6 +395,7 @@ impl Record {
     pub(super) fn approves(&mut self, standing: &Approval) {
         self.approval = standing.id().map(|id| id.to_string());
         self.dropped_approval = standing.dropped().map(|id| id.to_string());
+        self.approval_key = standing.key().map(str::to_owned);
     }
 
     pub(super) fn settle(&mut self, outcome: Outcome, rule: String, message: &str) {
