@@ -26,7 +26,7 @@ pub(super) struct Arguments {
     #[arg(long, value_enum, value_name = "KIND", conflicts_with_all = ["id", "expires"])]
     new_key: Option<Kind>,
     /// The new key's name in that configuration
-    #[arg(long, default_value = "approvals", requires = "new_key")]
+    #[arg(long, default_value = "approvals", conflicts_with = "id")]
     name: String,
 }
 

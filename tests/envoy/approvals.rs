@@ -18,7 +18,7 @@ const TOKEN: &str = "the token of the one who approves";
 const NO_TOKEN: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
 /// The shipped file with a token that is known, and this before and after another text.
-fn start(parts: &Parts, name: &str, upstream: &Upstream, edits: &[(&str, &str)]) -> Envoy {
+pub(super) fn start(parts: &Parts, name: &str, upstream: &Upstream, edits: &[(&str, &str)]) -> Envoy {
     let mut file = shipped("approvals.yaml", upstream);
     file = exchange(&file, "port_value: 10001", "port_value: 0");
     file = exchange(&file, NO_TOKEN, &sha256(TOKEN));
@@ -54,17 +54,17 @@ impl Person {
 
 /// What comes of a sum.
 #[derive(Debug, PartialEq, Eq)]
-enum Came {
+pub(super) enum Came {
     Ran,
     Waits(String),
     Refused(String),
 }
 
-fn sum(connection: &mut Connection, a: u64, b: u64) -> Came {
+pub(super) fn sum(connection: &mut Connection, a: u64, b: u64) -> Came {
     came(&connection.exchange(&Request::post(mcp::call_with("1", "get-sum", &json!({ "a": a, "b": b })))).json())
 }
 
-fn came(answer: &Value) -> Came {
+pub(super) fn came(answer: &Value) -> Came {
     let result = &answer["result"];
     if result["isError"] != true {
         return Came::Ran;
@@ -75,7 +75,7 @@ fn came(answer: &Value) -> Came {
     }
 }
 
-fn waits(came: Came) -> String {
+pub(super) fn waits(came: Came) -> String {
     match came {
         Came::Waits(id) => id,
         other => panic!("{other:?}"),
