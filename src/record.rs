@@ -58,6 +58,9 @@ pub struct Record {
     /// The approval that gave way to this call's, although it was still waited for: more wait than are kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dropped_approval: Option<String>,
+    /// The name of the key that signed the approval, where it was given elsewhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approval_key: Option<String>,
     /// Names of the call's top-level arguments, sorted.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub arg_keys: Vec<String>,
@@ -99,6 +102,7 @@ impl Record {
             message: String::new(),
             approval: None,
             dropped_approval: None,
+            approval_key: None,
             arg_keys: Vec::new(),
             upstream_status: None,
             latency_ms: None,

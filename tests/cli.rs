@@ -407,3 +407,47 @@ fn every_verb_is_told_and_an_unknown_one_is_wrong_usage() {
     assert_eq!(run(&["render", "envoy", "--policy", "docs/cli/draft.json"], "").code, 1);
     assert_eq!(run(&["render", "envoy", "--policy", "/no/such/file"], "").code, 2);
 }
+
+#[test]
+fn approve_signs_with_a_key_that_it_made_itself() {
+    use mcp_policy::approvals::{Id, Key, Keys, Unfit};
+    let id = Id { digest: [5; 32], created: 1_795_243_342_123 };
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("approvals.key");
+    let file = path.to_str().expect("UTF-8");
+    let now = || {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a clock");
+        u64::try_from(since.as_millis()).expect("this millennium")
+    };
+    for (kind, member) in [("hmac", "hmac_sha256"), ("ed25519", "ed25519")] {
+        let _ = std::fs::remove_file(&path);
+        let made = run(&["approve", "--key", file, "--new-key", kind, "--name", "ops"], "");
+        let printed: Value = serde_json::from_str(&made.out).expect("JSON");
+        assert_eq!((made.code, &printed["id"]), (0, &json!("ops")), "{}", made.err);
+        let value = printed[member].as_str().expect("a key");
+        let key = if kind == "hmac" { Key::hmac_sha256(value) } else { Key::ed25519(value) };
+        #[cfg(unix)]
+        assert_eq!(std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(&path).expect("a file")) & 0o777, 0o600);
+        assert_eq!(run(&["approve", "--key", file, "--new-key", kind], "").code, 2, "no key is written over");
+
+        let keys = Keys::new(vec![("ops".into(), key.expect("a key"))]);
+        let sign = |more: &[&str]| run(&[&["approve", "--key", file, "--id", &id.to_string()], more].concat(), "");
+        let (before, token) = (now(), sign(&["--expires", "90s"]));
+        let text = token.out.trim_end();
+        assert_eq!(token.code, 0, "{}", token.err);
+        let (read, _) = keys.open(text, &id.digest, now()).expect("it is valid");
+        assert!(read.id == id && read.expires - read.not_before == 90_000 && read.not_before >= before, "{read:?}");
+        assert_eq!(keys.open(text, &id.digest, read.expires), Err(Unfit::Expired));
+        assert_ne!(sign(&["--expires", "90s"]).out, token.out, "each is another one");
+        for wrong in [&["--expires", "25h"][..], &["--expires", "0s"], &["--expires", "5"], &["--name", "x"]] {
+            assert_eq!(sign(wrong).code, 2, "{wrong:?}");
+        }
+    }
+    let no_key = write("no.key", "hmac-sha256:c2hvcnQ=");
+    for arguments in
+        [&["--key", file, "--id", "ap_x"][..], &["--key", &no_key, "--id", &id.to_string()], &["--key", file]]
+    {
+        let said = run(&[&["approve"], arguments].concat(), "");
+        assert_eq!((said.code, said.out.as_str()), (2, ""), "{arguments:?}");
+        assert!(!said.err.contains("c2hvcnQ"), "{}", said.err);
+    }
+}

@@ -1,14 +1,11 @@
 //! What is done with approvals: asked for by a call, decided by a person, used, and given back.
 
+use super::kept::{Change, MAX_TRIES, change, read};
+use super::nonces::{Nonces, Taking};
 use super::shown::Shown;
 use super::table::{Entry, State, Table, grant_tag};
-use super::{DEFAULT_TIMEOUT_SECONDS, Id};
-use crate::policy::{PutError, Store, Unavailable, Version};
-
-/// The key of the one table.
-const TABLE: &[u8] = b"mcp-policy:approvals";
-/// Tries to write it. Each failed one means that somebody else succeeded.
-const MAX_TRIES: usize = 256;
+use super::{DEFAULT_TIMEOUT_SECONDS, Id, Nonce, Token};
+use crate::policy::{PutError, Store, Unavailable};
 
 /// A call that must be approved.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +43,19 @@ pub enum Standing {
 pub struct Claim {
     /// The approval that was used up.
     pub id: Id,
+    /// Of the token that was taken, where this proxy knows nothing else of the approval.
+    nonce: Option<Nonce>,
+}
+
+/// What comes of a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Redeemed {
+    /// The call goes on; the token is used up.
+    Approved(Claim),
+    /// It was used before, or the approval that it is for was used or denied here.
+    Settled,
+    /// So many tokens were used that still hold that it could not be told from them later.
+    Full,
 }
 
 /// Why an approval is not decided.
@@ -81,7 +91,7 @@ pub fn ask(
     show: impl FnOnce(&Id) -> Shown,
 ) -> Result<Standing, Unavailable> {
     let timeout = asking.timeout_seconds.unwrap_or(DEFAULT_TIMEOUT_SECONDS).saturating_mul(1000);
-    let found = loop_of(store, |table| {
+    let found = change(store, |table: &mut Table| {
         if let Some((place, entry)) = table.standing(&asking.digest, now) {
             if entry.state != State::Approved {
                 return Change::Leave(Some((place, entry, false, None)));
@@ -102,7 +112,7 @@ pub fn ask(
     })?;
     let Some((place, entry, is_new, dropped)) = found else { return Ok(Standing::Full) };
     Ok(match entry.state {
-        State::Approved => Standing::Approved(Claim { id: entry.id }),
+        State::Approved => Standing::Approved(Claim { id: entry.id, nonce: None }),
         State::Denied => Standing::Denied(entry.id, shown_at(place, entry.id, store).and_then(|shown| shown.note)),
         State::Pending | State::Used => {
             // A worker that ended before it wrote this down left an approval that nobody can judge.
@@ -114,10 +124,52 @@ pub fn ask(
     })
 }
 
+/// Uses up a token, which somebody who may has made. Where the approval that it is for is known here, it is a decision on
+/// that one: of two decisions the first holds, and the call goes on once.
+///
+/// # Errors
+/// When the store fails, or holds what is not ours.
+pub fn redeem(token: &Token, now: u64, store: &mut dyn Store) -> Result<Redeemed, Unavailable> {
+    let taking = change(store, |nonces: &mut Nonces| match nonces.take(token.nonce, token.expires, now) {
+        Taking::Done => Change::Write(Taking::Done),
+        other => Change::Leave(other),
+    })?;
+    let known = change(store, |table: &mut Table| {
+        let Some((place, entry)) = table.find(token.id) else { return Change::Leave(None) };
+        // One that was approved here, or was given back, needs no token any more.
+        let is_open = entry.state == State::Approved || entry.state == State::Pending && taking == Taking::Done;
+        if !is_open {
+            return Change::Leave(Some((place, false)));
+        }
+        table.set(place, Entry { state: State::Used, expires: now.saturating_add(entry.timeout), ..entry });
+        Change::Write(Some((place, true)))
+    })?;
+    let id = token.id;
+    Ok(match (known, taking) {
+        (Some((place, true)), _) => {
+            if let Some(mut shown) = shown_at(place, id, store).filter(|shown| shown.note.is_none()) {
+                shown.settle(None);
+                write_shown(place, &shown, store);
+            }
+            Redeemed::Approved(Claim { id, nonce: None })
+        }
+        (None, Taking::Done) => Redeemed::Approved(Claim { id, nonce: Some(token.nonce) }),
+        (Some((_, false)), _) | (None, Taking::Again) => Redeemed::Settled,
+        (None, Taking::Full) => Redeemed::Full,
+    })
+}
+
 impl Claim {
     /// Gives the approval back, because the call surely did not run. What cannot be given back stays used.
     pub fn release(self, now: u64, store: &mut dyn Store) {
-        let _ = loop_of(store, |table| match table.find(self.id) {
+        if let Some(nonce) = self.nonce {
+            let _ = change(store, |nonces: &mut Nonces| {
+                nonces.give_back(nonce);
+                Change::Write(())
+            });
+            return;
+        }
+        let _ = change(store, |table: &mut Table| match table.find(self.id) {
             Some((place, entry)) if entry.state == State::Used && entry.is_live(now) => {
                 table.set(place, Entry { state: State::Approved, ..entry });
                 Change::Write(())
@@ -132,9 +184,9 @@ impl Claim {
 /// # Errors
 /// See [`Undecided`].
 pub fn decide(id: Id, approves: bool, note: Option<&str>, now: u64, store: &mut dyn Store) -> Result<Shown, Undecided> {
-    let (place, _) = read(store)?.0.find(id).ok_or(Undecided::Unknown)?;
+    let (place, _) = read::<Table>(store)?.0.find(id).ok_or(Undecided::Unknown)?;
     let mut shown = shown_at(place, id, store);
-    loop_of(store, |table| {
+    change(store, |table: &mut Table| {
         let Some((place, entry)) = table.find(id) else { return Change::Leave(Err(Undecided::Unknown)) };
         if entry.state != State::Pending {
             return Change::Leave(Err(Undecided::Settled(entry.state)));
@@ -160,7 +212,7 @@ pub fn decide(id: Id, approves: bool, note: Option<&str>, now: u64, store: &mut 
 /// # Errors
 /// When the store fails, or holds what is not ours.
 pub fn list(now: u64, store: &mut dyn Store) -> Result<Vec<(Entry, Option<Shown>)>, Unavailable> {
-    let (table, _) = read(store)?;
+    let (table, _) = read::<Table>(store)?;
     let mut all = Vec::new();
     for (place, entry) in table.entries() {
         let mut shown = shown_at(place, entry.id, store);
@@ -172,35 +224,6 @@ pub fn list(now: u64, store: &mut dyn Store) -> Result<Vec<(Entry, Option<Shown>
     }
     all.sort_by_key(|(entry, _)| std::cmp::Reverse(entry.id.created));
     Ok(all)
-}
-
-/// What comes of looking at the table.
-enum Change<T> {
-    Leave(T),
-    Write(T),
-}
-
-fn loop_of<T>(store: &mut dyn Store, mut change: impl FnMut(&mut Table) -> Change<T>) -> Result<T, Unavailable> {
-    for _ in 0..MAX_TRIES {
-        let (mut table, version) = read(store)?;
-        let done = match change(&mut table) {
-            Change::Leave(done) => return Ok(done),
-            Change::Write(done) => done,
-        };
-        match store.put(TABLE, &table.encode(), version) {
-            Ok(()) => return Ok(done),
-            Err(PutError::Conflict) => {}
-            Err(PutError::Unavailable) => return Err(Unavailable),
-        }
-    }
-    Err(Unavailable)
-}
-
-fn read(store: &mut dyn Store) -> Result<(Table, Option<Version>), Unavailable> {
-    match store.get(TABLE)? {
-        None => Ok((Table::default(), None)),
-        Some((value, version)) => Ok((Table::decode(&value).ok_or(Unavailable)?, Some(version))),
-    }
 }
 
 fn shown_key(place: usize) -> Vec<u8> {

@@ -6,6 +6,8 @@ use std::fmt;
 
 /// Tells an id from every other word, also where a command line takes what begins with `-` for an option.
 const PREFIX: &str = "ap_";
+/// Of its digest and its time.
+pub(super) const ID_BYTES: usize = 32 + 6;
 
 /// Which call was asked for, and when: two approvals of one call have two names, so that nobody approves the second by the
 /// name of the first.
@@ -22,19 +24,40 @@ impl Id {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let bytes = URL_SAFE_NO_PAD.decode(text.strip_prefix(PREFIX)?).ok()?;
-        let (digest, created) = bytes.split_first_chunk::<32>()?;
-        let created: &[u8; 6] = created.try_into().ok()?;
-        let [a, b, c, d, e, f] = *created;
-        Some(Self { digest: *digest, created: u64::from_be_bytes([0, 0, a, b, c, d, e, f]) })
+        Self::from_bytes(bytes.as_slice().try_into().ok()?)
     }
+
+    /// The digest and the 48-bit time.
+    pub(super) fn to_bytes(self) -> [u8; ID_BYTES] {
+        let mut bytes = [0; ID_BYTES];
+        let parts = self.digest.into_iter().chain(short(self.created));
+        bytes.iter_mut().zip(parts).for_each(|(byte, part)| *byte = part);
+        bytes
+    }
+
+    /// What [`Id::to_bytes`] wrote.
+    pub(super) fn from_bytes(bytes: &[u8; ID_BYTES]) -> Option<Self> {
+        let (digest, created) = bytes.split_first_chunk()?;
+        Some(Self { digest: *digest, created: long(*created.first_chunk()?) })
+    }
+}
+
+/// A time in 48 bits, the highest first.
+pub(super) fn short(millis: u64) -> [u8; 6] {
+    let [_, _, time @ ..] = millis.to_be_bytes();
+    time
+}
+
+/// The time that [`short`] wrote.
+pub(super) fn long([a, b, c, d, e, f]: [u8; 6]) -> u64 {
+    u64::from_be_bytes([0, 0, a, b, c, d, e, f])
 }
 
 /// `ap_` and the base64url of the digest and the 48-bit time, 54 characters of `A-Za-z0-9_-`.
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [_, _, created @ ..] = self.created.to_be_bytes();
         f.write_str(PREFIX)?;
-        f.write_str(&URL_SAFE_NO_PAD.encode([self.digest.as_slice(), &created].concat()))
+        f.write_str(&URL_SAFE_NO_PAD.encode(self.to_bytes()))
     }
 }
 

@@ -8,13 +8,19 @@
 mod binding;
 pub mod book;
 mod id;
+mod kept;
+mod key;
+mod nonces;
 mod shown;
 mod table;
+mod token;
 
 pub use binding::{Call, NotBound};
 pub use id::Id;
+pub use key::{HMAC_SECRET_BYTES, Key, SigningKey};
 pub use shown::{Redaction, Shown};
 pub use table::{Entry, MAX_ENTRIES, State};
+pub use token::{Keys, MAX_LIFETIME_MS, MAX_SKEW_MS, MAX_TOKEN_BYTES, Nonce, Token, Unfit};
 
 /// How long an approval may be waited for, and how long one that was given may be used, where its rule does not say, in
 /// seconds.

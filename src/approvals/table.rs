@@ -1,6 +1,7 @@
 //! All approvals of a proxy in one value of fixed size: what each is bound to, and how far it is.
 
 use super::Id;
+use super::kept::Kept;
 use sha2::{Digest, Sha256};
 
 /// The most approvals that are kept, whatever their state.
@@ -88,10 +89,12 @@ pub(super) fn grant_tag(grant: &str) -> u64 {
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct Table(Vec<Entry>);
 
-impl Table {
+impl Kept for Table {
+    const KEY: &'static [u8] = b"mcp-policy:approvals";
+
     /// One byte 1, then for each entry its digest; created, expires, timeout and grant as 64-bit little-endian integers;
     /// and its state.
-    pub(super) fn encode(&self) -> Vec<u8> {
+    fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(1 + self.0.len() * ENTRY_BYTES);
         bytes.push(VERSION);
         for Entry { id, expires, timeout, grant, state } in &self.0 {
@@ -105,7 +108,7 @@ impl Table {
     }
 
     /// `None` when it is not ours.
-    pub(super) fn decode(value: &[u8]) -> Option<Self> {
+    fn decode(value: &[u8]) -> Option<Self> {
         let rest = value.strip_prefix(&[VERSION])?;
         let entries = rest.chunks(ENTRY_BYTES).map(|entry| {
             let (digest, mut rest) = entry.split_first_chunk()?;
@@ -122,7 +125,9 @@ impl Table {
         let entries: Vec<_> = entries.collect::<Option<_>>()?;
         (entries.len() <= MAX_ENTRIES).then_some(Self(entries))
     }
+}
 
+impl Table {
     pub(super) fn entries(&self) -> impl Iterator<Item = (usize, &Entry)> {
         self.0.iter().enumerate()
     }

@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, clippy::print_stdout)]
 
 mod approvals;
+mod approve;
 mod decide;
 mod ratelimit;
 pub mod render;
@@ -35,6 +36,8 @@ enum Verb {
     Test(test::Arguments),
     /// List, approve and deny the calls that wait for a person
     Approvals(approvals::Arguments),
+    /// Sign the approval of a call, for proxies that a person cannot reach
+    Approve(approve::Arguments),
     /// Print a complete configuration of a proxy, or of the service that counts for it
     Render {
         #[command(subcommand)]
@@ -82,6 +85,7 @@ pub fn run() -> ExitCode {
         Verb::Decide(arguments) => decide::run(&arguments),
         Verb::Test(arguments) => test::run(&arguments),
         Verb::Approvals(arguments) => approvals::run(&arguments),
+        Verb::Approve(arguments) => approve::run(&arguments),
         Verb::Render { platform: Platform::Envoy(arguments) } => resource::envoy(&arguments),
         Verb::Render { platform: Platform::Plugin(arguments) } => resource::plugin(&arguments),
         Verb::Render { platform: Platform::Ratelimit(arguments) } => ratelimit::run(&arguments),

@@ -165,7 +165,7 @@ impl Grants {
 }
 
 /// Opens an object, whose value is not repeated when it is none.
-fn open<'v>(value: &'v Value, at: &Pointer, what: &str, problems: &mut Problems) -> Option<Fields<'v>> {
+pub(super) fn open<'v>(value: &'v Value, at: &Pointer, what: &str, problems: &mut Problems) -> Option<Fields<'v>> {
     if let Value::Object(_) = value {
         return Fields::of(value, at, problems);
     }

@@ -1,9 +1,10 @@
 //! Step 12: a call that a person must approve. Without an approval it waits for one and is refused with its id; with one it
 //! goes on, once.
 
-use super::{Reply, spent};
-use crate::approvals::book::{self, Asking, Claim, Standing};
-use crate::approvals::{Call, Entry, Id, NotBound, Shown};
+use super::presented::presented;
+use super::{Headers, Reply, spent};
+use crate::approvals::book::{self, Asking, Claim, Redeemed, Standing};
+use crate::approvals::{Call, Entry, Id, NotBound, Shown, Unfit};
 use crate::config::{Approvals, Settings};
 use crate::policy::{Decision, Outcome, Policy, Query, Store, Target, rule};
 use crate::record::bounded;
@@ -23,6 +24,9 @@ const NOT_BOUND: &str = "it cannot be approved, because its arguments have more 
                          floats, members whose names differ only in case, text that is not valid Unicode)";
 const INTERNAL: &str = "Internal policy error";
 const FULL: &str = "Too many approved calls are still to be made. Try again later.";
+const FULL_OF_TOKENS: &str = "Too many approval tokens were used. Try again later.";
+const INVALID: &str = "it is not valid for this call (without it, the call can be approved here)";
+const EXPIRED: &str = "it has expired (without it, the call can be approved here)";
 
 /// A call that may need an approval.
 pub(super) struct Sought<'p, 'q> {
@@ -34,6 +38,8 @@ pub(super) struct Sought<'p, 'q> {
     pub(super) rest: &'q [(Cow<'q, str>, Raw<'q>)],
     /// The `_meta` of a client that may be asked to show its user an address.
     pub(super) asks: Option<Raw<'q>>,
+    /// They may bring a token.
+    pub(super) headers: &'q Headers,
 }
 
 /// What came of the approval that a call needs.
@@ -41,8 +47,8 @@ pub(super) struct Sought<'p, 'q> {
 pub(super) enum Approval {
     /// It needs none, or none can be given.
     Not,
-    /// It has one, and goes on.
-    Given(Claim),
+    /// It has one, and goes on; where that was given elsewhere, by the key of this name.
+    Given(Claim, Option<String>),
     /// It waits.
     Pending(Waiting),
     /// A person has denied it.
@@ -62,7 +68,7 @@ pub(super) struct Waiting {
 impl Approval {
     pub(super) fn claim(&self) -> Option<Claim> {
         match self {
-            Self::Given(claim) => Some(*claim),
+            Self::Given(claim, _) => Some(*claim),
             Self::Not | Self::Pending(_) | Self::Denied(_) => None,
         }
     }
@@ -70,7 +76,7 @@ impl Approval {
     pub(super) fn id(&self) -> Option<Id> {
         match self {
             Self::Not => None,
-            Self::Given(claim) => Some(claim.id),
+            Self::Given(claim, _) => Some(claim.id),
             Self::Pending(waiting) => Some(waiting.entry.id),
             Self::Denied(id) => Some(*id),
         }
@@ -79,10 +85,21 @@ impl Approval {
     pub(super) fn dropped(&self) -> Option<Id> {
         match self {
             Self::Pending(waiting) => waiting.dropped,
-            Self::Not | Self::Given(_) | Self::Denied(_) => None,
+            Self::Not | Self::Given(..) | Self::Denied(_) => None,
+        }
+    }
+
+    /// The name of the key that signed it.
+    pub(super) fn key(&self) -> Option<&str> {
+        match self {
+            Self::Given(_, key) => key.as_deref(),
+            Self::Not | Self::Pending(_) | Self::Denied(_) => None,
         }
     }
 }
+
+/// Another rule than the one that asks for the approval, and the words.
+type NotTaken = (Option<&'static str>, Cow<'static, str>);
 
 fn denied<'p>(decision: Decision<'p>, message: Cow<'p, str>) -> Decision<'p> {
     Decision { outcome: Outcome::Denied, message, ..decision }
@@ -106,18 +123,28 @@ impl Approvals {
             return (denied(decision, message.into()), Approval::Not);
         };
         let query = &call.query;
-        let asking = Asking { digest, grant: query.principal.grant.clone(), timeout_seconds: terms.timeout_seconds };
         let now = query.now.millis();
+        let approved = Some(decision.rule);
+        let go_on = move |claim: Claim, key: Option<String>, store: &mut dyn Store| {
+            let second = again(&Query { approved, ..*query }, store);
+            if second.outcome.goes_on() {
+                return (second, Approval::Given(claim, key));
+            }
+            claim.release(now, store);
+            (second, Approval::Not)
+        };
+        match self.redeem(call, &digest, store) {
+            Ok(None) => {}
+            Ok(Some((claim, key))) => return go_on(claim, Some(key), store),
+            Err((rule, message)) => {
+                let rule = rule.unwrap_or(decision.rule);
+                return (denied(Decision { rule, ..decision }, message), Approval::Not);
+            }
+        }
+        let asking = Asking { digest, grant: query.principal.grant.clone(), timeout_seconds: terms.timeout_seconds };
         let shown = |id: &Id| self.show(call, id, decision.rule, &decision.message);
         match book::ask(&asking, now, store, shown) {
-            Ok(Standing::Approved(claim)) => {
-                let second = again(&Query { approved: Some(decision.rule), ..*query }, store);
-                if second.outcome.goes_on() {
-                    return (second, Approval::Given(claim));
-                }
-                claim.release(now, store);
-                (second, Approval::Not)
-            }
+            Ok(Standing::Approved(claim)) => go_on(claim, None, store),
             Ok(Standing::Pending { entry, dropped, .. }) => {
                 // Who comes back with our own state has shown it already.
                 let shows_address = state.is_none() && call.asks.is_some_and(shows_addresses);
@@ -130,6 +157,32 @@ impl Approvals {
             }
             Ok(Standing::Full) => (denied(Decision { rule: rule::ERROR, ..decision }, FULL.into()), Approval::Not),
             Err(_) => (denied(Decision { rule: rule::ERROR, ..decision }, INTERNAL.into()), Approval::Not),
+        }
+    }
+
+    /// The right to make the call that its token gives, and the name of the key; `None` where it brings none that is for
+    /// this proxy. INVARIANT: a call with a token that is not taken never goes on, and never waits.
+    fn redeem(
+        &self,
+        call: &Sought<'_, '_>,
+        digest: &[u8; 32],
+        store: &mut dyn Store,
+    ) -> Result<Option<(Claim, String)>, NotTaken> {
+        if self.keys.is_empty() {
+            return Ok(None);
+        }
+        let not_taken = |why: &str| (None, format!("Approval token refused: {why}").into());
+        let Some(text) = presented(call.headers, call.query.meta).map_err(not_taken)? else { return Ok(None) };
+        let now = call.query.now.millis();
+        let (token, key) = self.keys.open(&text, digest, now).map_err(|unfit| match unfit {
+            Unfit::Expired => not_taken(EXPIRED),
+            Unfit::Invalid => not_taken(INVALID),
+        })?;
+        match book::redeem(&token, now, store) {
+            Ok(Redeemed::Approved(claim)) => Ok(Some((claim, key.to_owned()))),
+            Ok(Redeemed::Settled) => Err(not_taken(INVALID)),
+            Ok(Redeemed::Full) => Err((Some(rule::ERROR), FULL_OF_TOKENS.into())),
+            Err(_) => Err((Some(rule::ERROR), INTERNAL.into())),
         }
     }
 

@@ -14,6 +14,7 @@ mod known;
 mod legacy;
 mod limits;
 mod passage;
+mod presented;
 mod recording;
 mod refusal;
 mod request;

@@ -45,6 +45,7 @@ impl Record {
     pub(super) fn approves(&mut self, standing: &Approval) {
         self.approval = standing.id().map(|id| id.to_string());
         self.dropped_approval = standing.dropped().map(|id| id.to_string());
+        self.approval_key = standing.key().map(str::to_owned);
     }
 
     pub(super) fn settle(&mut self, outcome: Outcome, rule: String, message: &str) {

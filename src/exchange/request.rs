@@ -5,6 +5,7 @@ use super::asked::Asked;
 use super::head::Head;
 use super::hidden::Unknown;
 use super::legacy;
+use super::presented;
 use super::recording::top_level_names;
 use super::refusal::Refusal;
 use super::spent;
@@ -25,6 +26,7 @@ use std::rc::Rc;
 const READABLE: HeaderEdit = HeaderEdit::Set("accept-encoding", "identity");
 const NO_TOKEN: HeaderEdit = HeaderEdit::Remove("authorization");
 const NO_COOKIES: HeaderEdit = HeaderEdit::Remove("cookie");
+const NO_APPROVAL: HeaderEdit = HeaderEdit::Remove(presented::HEADER);
 
 impl Exchange {
     /// The request's headers have come; `end_of_stream`: there is no body.
@@ -60,11 +62,16 @@ impl Exchange {
 
     fn edits(&self) -> &'static [HeaderEdit] {
         let settings = &self.gate.settings;
-        match (settings.strip_authorization, settings.strip_cookies) {
-            (false, false) => &[READABLE],
-            (true, false) => &[READABLE, NO_TOKEN],
-            (false, true) => &[READABLE, NO_COOKIES],
-            (true, true) => &[READABLE, NO_TOKEN, NO_COOKIES],
+        // Where no key is known, an approval's token may be for another proxy behind this one.
+        match (settings.strip_authorization, settings.strip_cookies, self.gate.approvals.keys.is_empty()) {
+            (false, false, true) => &[READABLE],
+            (false, false, false) => &[READABLE, NO_APPROVAL],
+            (true, false, true) => &[READABLE, NO_TOKEN],
+            (true, false, false) => &[READABLE, NO_TOKEN, NO_APPROVAL],
+            (false, true, true) => &[READABLE, NO_COOKIES],
+            (false, true, false) => &[READABLE, NO_COOKIES, NO_APPROVAL],
+            (true, true, true) => &[READABLE, NO_TOKEN, NO_COOKIES],
+            (true, true, false) => &[READABLE, NO_TOKEN, NO_COOKIES, NO_APPROVAL],
         }
     }
 
@@ -242,7 +249,14 @@ impl Exchange {
         let (decision, target) = policy.decide_all(&query, &targets, store);
         query.target = target;
         let rest = named.map(|named| named.rest.as_slice()).unwrap_or_default();
-        let call = Sought { policy, query, targets: &targets, rest, asks: self.may_ask(&query, policy) };
+        let call = Sought {
+            policy,
+            query,
+            targets: &targets,
+            rest,
+            asks: self.may_ask(&query, policy),
+            headers: &self.headers,
+        };
         let (decision, standing) =
             gate.approvals.seek(&call, decision, store, |query, store| policy.decide_all(query, &targets, store).0);
         record.note(&decision);

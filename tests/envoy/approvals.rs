@@ -64,7 +64,7 @@ pub(super) fn sum(connection: &mut Connection, a: u64, b: u64) -> Came {
     came(&connection.exchange(&Request::post(mcp::call_with("1", "get-sum", &json!({ "a": a, "b": b })))).json())
 }
 
-fn came(answer: &Value) -> Came {
+pub(super) fn came(answer: &Value) -> Came {
     let result = &answer["result"];
     if result["isError"] != true {
         return Came::Ran;

@@ -22,6 +22,7 @@
 mod abandoned;
 mod answers;
 mod approvals;
+mod approvals_tokens;
 mod bad_input;
 mod cases;
 mod claims;
