@@ -98,7 +98,7 @@ fn a_token_that_is_not_for_this_call_now_lets_nothing_through_and_nothing_wait()
     let refused = |why: &str| format!("[POLICY DENIED] Approval token refused: {why}");
     for (lines, meta, words) in [
         (vec![(HEADER, other.as_str())], json!({}), INVALID.to_owned()),
-        (vec![(HEADER, &good[..good.len() - 1])], json!({}), INVALID.to_owned()),
+        (vec![(HEADER, good.get(..good.len() - 1).unwrap())], json!({}), INVALID.to_owned()),
         (vec![(HEADER, "")], json!({}), INVALID.to_owned()),
         (vec![(HEADER, &token(5, NOW))], json!({}), expired.to_owned()),
         (

@@ -17,27 +17,32 @@ use std::thread;
 pub(super) const TOKEN: &str = "token-of-the-one-who-approves";
 const NO_TOKEN: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
-/// The shipped file with a token that is known, and this before and after another text.
+/// An Envoy on the shipped file, as [`file`] has it.
 pub(super) fn start(parts: &Parts, name: &str, upstream: &Upstream, edits: &[(&str, &str)]) -> Envoy {
+    Envoy::start(parts, name, &file(upstream, edits))
+}
+
+/// The shipped file with a token that is known, and with each text of `edits` exchanged for the other.
+pub(super) fn file(upstream: &Upstream, edits: &[(&str, &str)]) -> String {
     let mut file = shipped("approvals.yaml", upstream);
     file = exchange(&file, "port_value: 10001", "port_value: 0");
     file = exchange(&file, NO_TOKEN, &sha256(TOKEN));
     for (from, to) in edits {
         file = exchange(&file, from, to);
     }
-    Envoy::start(parts, name, &file)
+    file
 }
 
 /// A person's way to the admin side.
-pub(super) struct Person(SocketAddr);
+pub(super) struct Person(pub(super) SocketAddr);
 
 impl Person {
-    fn ask(&self, request: &Request) -> (u16, Value) {
+    pub(super) fn ask(&self, request: &Request) -> (u16, Value) {
         let response = Connection::open(self.0).exchange(request);
         (response.status, response.json())
     }
 
-    fn bearing(request: Request) -> Request {
+    pub(super) fn bearing(request: Request) -> Request {
         request.with("authorization", format!("Bearer {TOKEN}"))
     }
 

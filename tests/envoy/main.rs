@@ -20,6 +20,7 @@
 )]
 
 mod abandoned;
+mod admin_side;
 mod answers;
 mod approvals;
 mod approvals_tokens;
