@@ -1,6 +1,6 @@
 //! Calls that bring a signed approval along, as Envoy would hand them over.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::string_slice, missing_docs)]
 
 mod support;
 
