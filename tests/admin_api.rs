@@ -250,6 +250,10 @@ fn every_state_and_every_kind_of_answer_is_as_the_document_says() {
     check("/v1/policy", &policy);
     assert_eq!(policy["refused"]["problems"].as_array().map(Vec::len), Some(3), "{policy}");
     assert!(!policy.to_string().contains(KEY), "{policy}");
+    for token in [r#""31415926""#, "31415926", r#"["31415926"]"#] {
+        let problems = Role::load(format!(r#"{{"admin":{{"token_sha256":{token}}}}}"#).as_bytes()).unwrap_err();
+        assert!(!problems.to_string().contains("31415926"), "{problems}");
+    }
 }
 
 #[test]

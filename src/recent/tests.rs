@@ -38,20 +38,17 @@ fn two_workers_records_stand_together_the_newest_first() {
 
 #[test]
 fn the_oldest_give_way_and_a_small_ring_is_not_held_by_the_idle() {
-    for capacity in [1, 5, 64, 1024] {
+    for (capacity, held) in [(1, 1), (5, 1), (64, 2), (1024, 8)] {
         let (mut store, first, idle) = (MemoryStore::default(), Recent::new(capacity), Recent::new(capacity));
-        let capacity = u32::from(capacity);
-        idle.keep(&record(0), None, &mut store);
-        for second in 1..3000 {
-            first.keep(&record(second), None, &mut store);
-        }
-        let kept = tools(&mut store);
-        // The idle worker's places hold what they held.
-        let held = usize::try_from((capacity / 32).clamp(1, 8)).unwrap() - 1;
-        let (newest, rest) = kept.split_at(kept.len() - held.min(kept.len()));
-        assert_eq!(newest, (0..newest.len() as u32).map(|back| 2999 - back).collect::<Vec<_>>(), "of {capacity}");
-        assert!(rest.iter().all(|second| *second < 3000), "{rest:?}");
-        assert!(kept.len() >= capacity as usize - held && kept.len() <= capacity as usize, "{}", kept.len());
+        let mut keep = |worker: &Recent, second| worker.keep(&record(second), None, &mut store);
+        let last = 996 + u32::from(capacity);
+        (0..996).for_each(|second| assert!(keep(&first, second).is_some()));
+        keep(&idle, 996);
+        (997..=last).for_each(|second| assert!(keep(&first, second).is_some()));
+        let (kept, wanted) = (tools(&mut store), usize::from(capacity) - held);
+        let newest: Vec<u32> = (0..=last).rev().take(wanted).collect();
+        assert_eq!(kept[..wanted], newest, "of {capacity}");
+        assert!(kept.len() <= usize::from(capacity), "{}", kept.len());
     }
 }
 
