@@ -307,7 +307,8 @@ fn configuration() -> Value {
         "max_body_bytes": 1, "max_list_ttl_ms": 0, "hold_request_headers": true, "hidden_reply": "policy", "limit_reply": "jsonrpc_error", "report_budget": true, "log": "none", "decisions": 0,
         "strip_authorization": false, "strip_cookies": true, "jwt_payload_key": "k",
         "limits": {"store": "rate_limit_service", "cluster": "c", "domain": "d", "timeout_ms": 1, "on_failure": "local", "maxima": "policy", "lease": 2},
-        "approvals": {"url": "https://a.b:1/c?d=e", "redact": ["args.a", "args.é.b c"]},
+        "approvals": {"url": "https://a.b:1/c?d=e", "redact": ["args.a", "args.é.b c"],
+            "keys": [{"id": "a.b", "ed25519": "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="}]},
         "grants": [
             {"id": "a", "label": "A", "match": {"bearer_sha256": "0".repeat(64)}, "policy": "x"},
             {"id": "b", "match": {"header": {"name": "x-agent", "equals": "b"}}, "policy": null},
