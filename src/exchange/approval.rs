@@ -20,7 +20,7 @@ use std::borrow::Cow;
 /// The member of `_meta` and `data` that tells which approval is waited for.
 const APPROVAL: &str = "mcp-policy/approval";
 /// Why nobody can approve a call: what would be approved and what would go on might differ.
-const NOT_BOUND: &str = "it cannot be approved, because its arguments have more than one reading (numbers beyond 64-bit \
+pub(super) const NOT_BOUND: &str = "it cannot be approved, because its arguments have more than one reading (numbers beyond 64-bit \
                          floats, members whose names differ only in case, text that is not valid Unicode)";
 const INTERNAL: &str = "Internal policy error";
 const FULL: &str = "Too many approved calls are still to be made. Try again later.";
@@ -47,6 +47,8 @@ pub(super) struct Sought<'p, 'q> {
 pub(super) enum Approval {
     /// It needs none, or none can be given.
     Not,
+    /// It needs one, and what it is cannot be told from another call.
+    Impossible,
     /// It has one, and goes on; where that was given elsewhere, by the key of this name.
     Given(Claim, Option<String>),
     /// It waits.
@@ -69,13 +71,13 @@ impl Approval {
     pub(super) fn claim(&self) -> Option<Claim> {
         match self {
             Self::Given(claim, _) => Some(*claim),
-            Self::Not | Self::Pending(_) | Self::Denied(_) => None,
+            Self::Not | Self::Impossible | Self::Pending(_) | Self::Denied(_) => None,
         }
     }
 
     pub(super) fn id(&self) -> Option<Id> {
         match self {
-            Self::Not => None,
+            Self::Not | Self::Impossible => None,
             Self::Given(claim, _) => Some(claim.id),
             Self::Pending(waiting) => Some(waiting.entry.id),
             Self::Denied(id) => Some(*id),
@@ -85,7 +87,7 @@ impl Approval {
     pub(super) fn dropped(&self) -> Option<Id> {
         match self {
             Self::Pending(waiting) => waiting.dropped,
-            Self::Not | Self::Given(..) | Self::Denied(_) => None,
+            Self::Not | Self::Impossible | Self::Given(..) | Self::Denied(_) => None,
         }
     }
 
@@ -93,7 +95,7 @@ impl Approval {
     pub(super) fn key(&self) -> Option<&str> {
         match self {
             Self::Given(_, key) => key.as_deref(),
-            Self::Not | Self::Pending(_) | Self::Denied(_) => None,
+            Self::Not | Self::Impossible | Self::Pending(_) | Self::Denied(_) => None,
         }
     }
 }
@@ -119,8 +121,7 @@ impl Approvals {
         };
         let (digest, state) = call.digest(decision.rule);
         let Ok(digest) = digest else {
-            let message = format!("{}; {NOT_BOUND}", decision.message);
-            return (denied(decision, message.into()), Approval::Not);
+            return (decision, Approval::Impossible);
         };
         let query = &call.query;
         let now = query.now.millis();

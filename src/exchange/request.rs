@@ -1,6 +1,6 @@
 //! The request's side: headers and body in; forward, hold, or refuse with the right JSON-RPC answer.
 
-use super::approval::{Approval, Sought, without_own_state};
+use super::approval::{Approval, NOT_BOUND, Sought, without_own_state};
 use super::asked::Asked;
 use super::head::Head;
 use super::hidden::Unknown;
@@ -309,6 +309,10 @@ impl Exchange {
             (Some(budget), _) => spent::reply(id.as_str(), is_call, words, budget, settings),
             (None, Approval::Pending(waiting)) => {
                 self.gate.approvals.reply(id.as_str(), is_call, words, waiting, settings)
+            }
+            (None, Approval::Impossible) => {
+                let message = format!("{}; {NOT_BOUND}", decision.message);
+                return self.deny(Some(id.as_str()), is_call, &message, record);
             }
             _ => return self.deny(Some(id.as_str()), is_call, &decision.message, record),
         };
