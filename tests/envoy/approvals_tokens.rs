@@ -41,8 +41,8 @@ impl Signer {
 
 /// The shipped file with these keys.
 fn knowing(parts: &Parts, name: &str, upstream: &Upstream, keys: &str) -> Envoy {
-    let with = format!(r#""approvals": {{ "keys": [{keys}] }}, "hold_request_headers": true"#);
-    start(parts, name, upstream, &[(r#""hold_request_headers": true"#, &with)])
+    let with = format!(r#""approvals": {{ "keys": [{keys}], "#);
+    start(parts, name, upstream, &[(r#""approvals": {"#, &with)])
 }
 
 fn call(a: u64, meta: &Value) -> Request {
