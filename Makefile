@@ -42,7 +42,7 @@ unit: ## All tests but those that need Envoy
 
 wasm-test: ## The policy cases and streams, run as wasm under node
 	runner=$$(scripts/wasm-bindgen.sh) && CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=$$runner \
-	  scripts/cargo-wasm.sh wasm32-unknown-unknown test --locked --test approvals --test cases --test exchanges --test grants --test legacy --test streams
+	  scripts/cargo-wasm.sh wasm32-unknown-unknown test --locked --test approvals --test cases --test exchanges --test grants --test holds --test legacy --test streams
 
 e2e: wasm ## Real clients, a real Envoy and real servers
 	scripts/need.sh curl openssl

@@ -55,6 +55,9 @@ pub struct Record {
     /// The approval that the call waits for, was denied, or used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub approval: Option<String>,
+    /// How long the call was held for its approval.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_ms: Option<u64>,
     /// The approval that gave way to this call's, although it was still waited for: more wait than are kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dropped_approval: Option<String>,
@@ -101,6 +104,7 @@ impl Record {
             shadow_rule: None,
             message: String::new(),
             approval: None,
+            held_ms: None,
             dropped_approval: None,
             approval_key: None,
             arg_keys: Vec::new(),

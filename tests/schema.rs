@@ -262,7 +262,7 @@ fn example() -> Value {
                 {"path": "jwt.a.b", "op": "exists"}, {"path": "uri", "op": "not_exists", "value": false},
                 {"path": "meta.a", "op": "gt", "value": 1.5}, {"path": "grant.id", "op": "starts_with", "value": "a"},
                 {"conditions": [{"all": [test]}]}, {"conditions": []}],
-            "require_approval": [{"id": "q", "conditions": [], "timeout": "30m"}, {"conditions": [test], "timeout": 60}],
+            "require_approval": [{"id": "q", "conditions": [], "timeout": "30m", "wait": "4m"}, {"conditions": [test], "timeout": 60, "wait": 60}],
             "limits": [
                 {"counter": "c", "id": "i", "window": "day", "max": 2.5, "continuations": 9, "scope": ["grant", "tool"], "increment": 2,
                  "align": "rolling", "mode": "enforce", "on_deny": "x"},
@@ -307,7 +307,7 @@ fn configuration() -> Value {
         "max_body_bytes": 1, "max_list_ttl_ms": 0, "hold_request_headers": true, "hidden_reply": "policy", "limit_reply": "jsonrpc_error", "report_budget": true, "log": "none", "decisions": 0,
         "strip_authorization": false, "strip_cookies": true, "jwt_payload_key": "k",
         "limits": {"store": "rate_limit_service", "cluster": "c", "domain": "d", "timeout_ms": 1, "on_failure": "local", "maxima": "policy", "lease": 2},
-        "approvals": {"url": "https://a.b:1/c?d=e", "redact": ["args.a", "args.é.b c"],
+        "approvals": {"url": "https://a.b:1/c?d=e", "redact": ["args.a", "args.é.b c"], "max_held": 0,
             "keys": [{"id": "a.b", "ed25519": "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="}]},
         "grants": [
             {"id": "a", "label": "A", "match": {"bearer_sha256": "0".repeat(64)}, "policy": "x"},
@@ -420,8 +420,18 @@ fn mutations_get_the_same_verdict_from_both() {
                 let Some(value) = members.remove(&unescaped) else { continue };
                 compare(&changed, &format!("{place} removed"));
                 let misspelt = [format!("{unescaped}s"), unescaped.to_uppercase(), "$schema".to_owned()];
-                let borrowed =
-                    ["id", "value", "conditions", "not", "timeout", "action", "increment", "scope", "rate_limit"];
+                let borrowed = [
+                    "id",
+                    "value",
+                    "conditions",
+                    "not",
+                    "timeout",
+                    "wait",
+                    "action",
+                    "increment",
+                    "scope",
+                    "rate_limit",
+                ];
                 for other in misspelt.into_iter().chain(borrowed.map(str::to_owned)) {
                     for keeps in [false, true] {
                         let mut changed = changed.clone();

@@ -226,6 +226,26 @@ pub fn list(now: u64, store: &mut dyn Store) -> Result<Vec<(Entry, Option<Shown>
     Ok(all)
 }
 
+/// Which calls wait for a person, at one moment.
+#[derive(Debug)]
+pub struct Waiting(Table);
+
+impl Waiting {
+    /// Reads it once, for all that ask.
+    ///
+    /// # Errors
+    /// When the store fails, or holds what is not ours.
+    pub fn read(store: &mut dyn Store) -> Result<Self, Unavailable> {
+        read::<Table>(store).map(|(table, _)| Self(table))
+    }
+
+    /// Whether nobody has decided on this one, and somebody still may.
+    #[must_use]
+    pub fn has(&self, id: Id, now: u64) -> bool {
+        self.0.find(id).is_some_and(|(_, entry)| entry.state == State::Pending && entry.is_live(now))
+    }
+}
+
 fn shown_key(place: usize) -> Vec<u8> {
     format!("mcp-policy:approval:{place}").into_bytes()
 }

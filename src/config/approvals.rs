@@ -7,13 +7,16 @@ use crate::wire::value::Value;
 
 /// Bytes of an address; it stands in every refusal.
 const MAX_URL_BYTES: usize = 512;
+/// Calls that each worker may be told to hold: each has a body, and a connection.
+const MAX_HELD: usize = 1024;
+const DEFAULT_MAX_HELD: usize = 64;
 /// Keys that may sign approvals.
 const MAX_KEYS: usize = 16;
 /// Bytes of a key's name; it stands in records.
 const MAX_KEY_ID_BYTES: usize = 64;
 
 /// What holds for calls that a person must approve.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Approvals {
     /// Where a person finds the page to approve them on.
     pub url: Option<String>,
@@ -21,6 +24,14 @@ pub struct Approvals {
     pub redaction: Redaction,
     /// By which an approval may be signed that was given elsewhere.
     pub keys: Keys,
+    /// How many calls each worker holds at a time, whose rules have them wait.
+    pub max_held: usize,
+}
+
+impl Default for Approvals {
+    fn default() -> Self {
+        Self { url: None, redaction: Redaction::default(), keys: Keys::default(), max_held: DEFAULT_MAX_HELD }
+    }
 }
 
 impl Approvals {
@@ -40,8 +51,9 @@ impl Approvals {
             }
         }
         let keys = read_keys(&mut fields, problems);
+        let max_held = fields.integer("max_held", 0..=MAX_HELD, problems).unwrap_or(DEFAULT_MAX_HELD);
         fields.finish(problems);
-        Self { url, redaction: Redaction::new(paths).unwrap_or_default(), keys }
+        Self { url, redaction: Redaction::new(paths).unwrap_or_default(), keys, max_held }
     }
 }
 

@@ -1,7 +1,6 @@
 //! `limits`: where limits are counted, and what happens to a call when nobody could count it.
 
 use crate::policy::{Fields, Policy, Problems};
-use crate::wire::value::Value;
 
 /// How long a call waits for the service unless `timeout_ms` says otherwise.
 const DEFAULT_TIMEOUT_MS: u32 = 100;
@@ -86,27 +85,16 @@ impl LimitService {
     fn read(fields: &mut Fields<'_>, problems: &mut Problems) -> Option<Self> {
         let cluster = read_name(fields, "cluster", problems);
         let domain = read_name(fields, "domain", problems);
-        let timeout_ms = match fields.take("timeout_ms") {
-            None => DEFAULT_TIMEOUT_MS,
-            Some((value, at)) => read_within(value, 1, LARGEST_TIMEOUT_MS).unwrap_or_else(|| {
-                let largest = LARGEST_TIMEOUT_MS;
-                problems.add(&at, format!("timeout_ms must be an integer from 1 to {largest}, got {value}"));
-                0
-            }),
-        };
+        let timeout_ms = fields.integer("timeout_ms", 1..=LARGEST_TIMEOUT_MS, problems).unwrap_or(DEFAULT_TIMEOUT_MS);
         let failures = [("deny", OnFailure::Deny), ("local", OnFailure::Local), ("allow", OnFailure::Allow)];
         let on_failure = fields.choice("on_failure", &failures, problems).unwrap_or(OnFailure::Deny);
         let maxima = [("policy", true), ("service", false)];
         let sends_maxima = fields.choice("maxima", &maxima, problems).unwrap_or(true);
-        let lease = fields.take("lease").map(|(value, at)| {
-            let lease = read_within(value, 2, LARGEST_LEASE);
-            if lease.is_none() {
-                problems.add(&at, format!("lease must be an integer from 2 to {LARGEST_LEASE}, got {value}"));
-            } else if !sends_maxima {
-                problems.add(&at, "lease needs maxima \"policy\"");
-            }
-            lease.unwrap_or(2)
-        });
+        let lease_at = fields.at().child("lease");
+        let lease = fields.integer("lease", 2..=LARGEST_LEASE, problems);
+        if lease.is_some() && !sends_maxima {
+            problems.add(&lease_at, "lease needs maxima \"policy\"");
+        }
         Some(Self { cluster: cluster?, domain: domain?, timeout_ms, on_failure, sends_maxima, lease })
     }
 }
@@ -120,11 +108,6 @@ fn read_name(fields: &mut Fields<'_>, member: &'static str, problems: &mut Probl
         return None;
     }
     Some(name.to_owned())
-}
-
-fn read_within(value: &Value, smallest: u32, largest: u32) -> Option<u32> {
-    let Value::Number(digits) = value else { return None };
-    digits.parse().ok().filter(|number| (smallest..=largest).contains(number))
 }
 
 #[cfg(test)]

@@ -126,6 +126,12 @@ impl Gate {
         self.cuts_lists.then_some(self.settings.max_list_ttl_ms)
     }
 
+    /// Whether any call may be held for a person.
+    #[must_use]
+    pub fn holds_calls(&self) -> bool {
+        self.policies.iter().any(Policy::holds_calls)
+    }
+
     /// Every policy, in the configuration's order.
     pub fn policies(&self) -> impl Iterator<Item = &Policy> {
         self.policies.iter()

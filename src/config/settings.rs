@@ -2,8 +2,6 @@
 
 use crate::policy::{Fields, Problems};
 use crate::recent::MAX_DECISIONS;
-use crate::wire::value::Value;
-use std::str::FromStr;
 
 /// Bytes of a request body that are judged unless `max_body_bytes` says otherwise.
 pub const DEFAULT_MAX_BODY_BYTES: usize = 1 << 20;
@@ -111,30 +109,10 @@ impl Settings {
         }
         let hold_request_headers =
             fields.bool("hold_request_headers", problems).unwrap_or(defaults.hold_request_headers);
-        let max_body_bytes = match fields.take("max_body_bytes") {
-            None => defaults.max_body_bytes,
-            Some((value, at)) => read_size(value).unwrap_or_else(|| {
-                let largest = LARGEST_MAX_BODY_BYTES;
-                problems.add(&at, format!("max_body_bytes must be an integer from 1 to {largest}, got {value}"));
-                0
-            }),
-        };
-        let max_list_ttl_ms = match fields.take("max_list_ttl_ms") {
-            None => defaults.max_list_ttl_ms,
-            Some((value, at)) => read_within(value, LARGEST_MAX_LIST_TTL_MS).unwrap_or_else(|| {
-                let largest = LARGEST_MAX_LIST_TTL_MS;
-                problems.add(&at, format!("max_list_ttl_ms must be an integer from 0 to {largest}, got {value}"));
-                0
-            }),
-        };
+        let max_body_bytes = fields.integer("max_body_bytes", 1..=LARGEST_MAX_BODY_BYTES, problems);
+        let max_list_ttl_ms = fields.integer("max_list_ttl_ms", 0..=LARGEST_MAX_LIST_TTL_MS, problems);
         let report_budget = fields.bool("report_budget", problems).unwrap_or(defaults.report_budget);
-        let decisions = match fields.take("decisions") {
-            None => defaults.decisions,
-            Some((value, at)) => read_within(value, MAX_DECISIONS).unwrap_or_else(|| {
-                problems.add(&at, format!("decisions must be an integer from 0 to {MAX_DECISIONS}, got {value}"));
-                0
-            }),
-        };
+        let decisions = fields.integer("decisions", 0..=MAX_DECISIONS, problems);
         let replies = [("policy", HiddenReply::Policy), ("unknown_tool", HiddenReply::UnknownTool)];
         let limit_replies = [
             ("tool_error", LimitReply::ToolError),
@@ -147,24 +125,14 @@ impl Settings {
             strip_authorization,
             strip_cookies,
             jwt_payload_key,
-            max_body_bytes,
-            max_list_ttl_ms,
+            max_body_bytes: max_body_bytes.unwrap_or(defaults.max_body_bytes),
+            max_list_ttl_ms: max_list_ttl_ms.unwrap_or(defaults.max_list_ttl_ms),
             hold_request_headers,
             hidden_reply: fields.choice("hidden_reply", &replies, problems).unwrap_or(defaults.hidden_reply),
             limit_reply: fields.choice("limit_reply", &limit_replies, problems).unwrap_or(defaults.limit_reply),
             report_budget,
             log: fields.choice("log", &logs, problems).unwrap_or(defaults.log),
-            decisions,
+            decisions: decisions.unwrap_or(defaults.decisions),
         }
     }
-}
-
-fn read_size(value: &Value) -> Option<usize> {
-    let Value::Number(digits) = value else { return None };
-    digits.parse().ok().filter(|size| (1..=LARGEST_MAX_BODY_BYTES).contains(size))
-}
-
-fn read_within<T: FromStr + PartialOrd>(value: &Value, largest: T) -> Option<T> {
-    let Value::Number(digits) = value else { return None };
-    digits.parse().ok().filter(|number| *number <= largest)
 }

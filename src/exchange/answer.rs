@@ -279,6 +279,7 @@ impl Exchange {
         if self.phase == Phase::Asking {
             self.give_back(now, store);
         }
+        self.leave();
         let is_unsettled = self.is_unsettled();
         let (Phase::Forwarded, Some(record)) = (self.phase, &mut self.record) else { return };
         record.latency_ms = Some(now.millis().saturating_sub(self.judged_at));

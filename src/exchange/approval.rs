@@ -60,7 +60,9 @@ pub(super) enum Approval {
 /// A call that waits.
 #[derive(Debug)]
 pub(super) struct Waiting {
-    entry: Entry,
+    pub(super) entry: Entry,
+    /// How long the call may be held for it, in seconds.
+    wait_seconds: Option<u64>,
     /// The approval that gave way to this one.
     dropped: Option<Id>,
     /// Its client may be asked to show its user the address.
@@ -149,7 +151,8 @@ impl Approvals {
             Ok(Standing::Pending { entry, dropped, .. }) => {
                 // Who comes back with our own state has shown it already.
                 let shows_address = state.is_none() && call.asks.is_some_and(shows_addresses);
-                (decision, Approval::Pending(Waiting { entry, dropped, shows_address }))
+                let wait_seconds = terms.wait_seconds;
+                (decision, Approval::Pending(Waiting { entry, wait_seconds, dropped, shows_address }))
             }
             Ok(Standing::Denied(id, note)) => {
                 let why = note.filter(|note| !note.is_empty());
@@ -208,6 +211,16 @@ impl Approvals {
         shown
     }
 
+    fn shows(&self, waiting: &Waiting) -> bool {
+        waiting.shows_address && self.url.is_some()
+    }
+
+    /// How long a call that waits is held, in seconds. Who can be shown the address is shown it first, and is held when it
+    /// comes back.
+    pub(super) fn wait_seconds(&self, waiting: &Waiting) -> Option<u64> {
+        waiting.wait_seconds.filter(|_| !self.shows(waiting))
+    }
+
     /// What a caller is told who has to wait. `id`: the raw token.
     pub(super) fn reply(
         &self,
@@ -225,7 +238,7 @@ impl Approvals {
             "{}{message} (ask a person to approve it{place} until {expires}, then repeat exactly this call; approval {name})",
             settings.deny_prefix
         );
-        let is_shown = waiting.shows_address && url.is_some();
+        let is_shown = self.shows(waiting);
         let url = url.map_or("null".to_owned(), |url| string(&url));
         let data = format!(
             r#"{{"{APPROVAL}":{{"id":"{name}","url":{url},"expires_at":"{expires}"}},"{}":{}}}"#,

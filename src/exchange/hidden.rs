@@ -33,7 +33,7 @@ impl Exchange {
         let Unknown { guess: (guess, approval), target, stand_in } = unknown;
         record.approves(&approval);
         if !guess.outcome.goes_on() {
-            return self.refuse_call(id, kind.0, &guess, &approval, record);
+            return self.refuse_call(id, kind.0, &guess, &approval, record, now);
         }
         self.claim = approval.claim();
         if let Some((stand_in, sent)) = stand_in {

@@ -9,6 +9,7 @@ mod approval;
 mod asked;
 mod head;
 mod headers;
+mod held;
 mod hidden;
 mod known;
 mod legacy;
@@ -24,6 +25,7 @@ mod stand_in;
 
 pub use answer::{LONG_LIST_BYTES, MAX_ANSWER_BYTES};
 pub use headers::{HeaderEdit, Headers};
+pub use held::Room;
 pub use known::Verified;
 
 use crate::approvals::book::Claim;
@@ -49,6 +51,8 @@ pub enum Step {
     Replace(Vec<u8>),
     /// Let it go on with these bytes, of another length than the headers say, which are still held.
     Resize(Vec<u8>),
+    /// Hold it until [`Exchange::is_awaited`] is no longer so, then report [`Exchange::hold_ended`].
+    Hold,
     /// Hold it, and make this request of the rate limit service; its end is reported by [`Exchange::limits_counted`].
     Ask(Vec<u8>),
 }
@@ -108,6 +112,12 @@ pub struct Exchange {
     phase: Phase,
     /// While [`Phase::Asking`].
     pending: Option<Box<limits::Pending>>,
+    /// Where it may be held for a person.
+    room: Option<Rc<held::Room>>,
+    /// While [`Phase::Held`].
+    held: Option<Box<held::Held>>,
+    /// What a hold that is over leaves to be recorded.
+    was_held: Option<held::WasHeld>,
     asked: Asked,
     answer: Answer,
     /// What the call holds of its limits until its end is known.
@@ -126,6 +136,8 @@ pub struct Exchange {
 enum Phase {
     /// Nothing of its body may go on yet.
     Judging,
+    /// Nor yet: a person is asked, for a while.
+    Held,
     /// Nor yet: it is judged but for its limits, which a service is counting.
     Asking,
     /// Let through.
@@ -152,6 +164,9 @@ impl Exchange {
             headers: Headers::default(),
             phase: Phase::Judging,
             pending: None,
+            room: None,
+            held: None,
+            was_held: None,
             asked: Asked::default(),
             answer: Answer::default(),
             reservation: Reservation::default(),

@@ -19,6 +19,8 @@ impl Exchange {
             session: self.head.session.as_deref().map(bounded),
             policy: text(policy.map(Policy::name)),
             policy_version: text(policy.map(Policy::version)),
+            held_ms: self.was_held.as_ref().map(|was| was.millis),
+            dropped_approval: self.was_held.as_ref().and_then(|was| was.dropped.clone()),
             ..Record::new(Outcome::Allowed)
         }
     }
@@ -44,7 +46,8 @@ impl Record {
     /// What came of the approval that the call needs.
     pub(super) fn approves(&mut self, standing: &Approval) {
         self.approval = standing.id().map(|id| id.to_string());
-        self.dropped_approval = standing.dropped().map(|id| id.to_string());
+        // A call that was held has another place by now, but it was the first that took one.
+        self.dropped_approval = standing.dropped().map(|id| id.to_string()).or(self.dropped_approval.take());
         self.approval_key = standing.key().map(str::to_owned);
     }
 

@@ -80,7 +80,7 @@ impl Exchange {
         match self.phase {
             Phase::Judging => {}
             Phase::Forwarded => return Step::Continue,
-            Phase::Asking | Phase::Answered => return Step::Wait,
+            Phase::Held | Phase::Asking | Phase::Answered => return Step::Wait,
         }
         if bytes > self.gate.settings.max_body_bytes {
             let refusal = self.too_large();
@@ -95,7 +95,7 @@ impl Exchange {
         match self.phase {
             Phase::Judging => {}
             Phase::Forwarded => return Step::Continue,
-            Phase::Asking | Phase::Answered => return Step::Wait,
+            Phase::Held | Phase::Asking | Phase::Answered => return Step::Wait,
         }
         if body.len() > self.gate.settings.max_body_bytes {
             let refusal = self.too_large();
@@ -284,7 +284,7 @@ impl Exchange {
             let refusal = Refusal { status, ..Refusal::bad_request(INVALID_REQUEST, decision.message) };
             return self.answer(refusal.reply(Some(id.as_str())), record);
         }
-        self.refuse_call(id, is_call, &decision, &standing, record)
+        self.refuse_call(id, is_call, &decision, &standing, record, now)
     }
 
     /// The `_meta` of a request that may be answered, in its revision's own way, by a request to show an address.
@@ -303,7 +303,15 @@ impl Exchange {
         decision: &Decision<'_>,
         standing: &Approval,
         record: Record,
+        now: Timestamp,
     ) -> Step {
+        let record = match standing {
+            Approval::Pending(waiting) => match self.hold(waiting, record, now) {
+                Ok(step) => return step,
+                Err(record) => *record,
+            },
+            _ => record,
+        };
         let (settings, words) = (&self.gate.settings, (decision.rule, decision.message.as_ref()));
         let reply = match (&decision.budget, standing) {
             (Some(budget), _) => spent::reply(id.as_str(), is_call, words, budget, settings),

@@ -52,6 +52,8 @@ unsafe extern "C" {
     fn proxy_set_shared_data(key: *const u8, key_length: usize, data: *const u8, length: usize, cas: u32) -> u32;
     fn proxy_continue_stream(stream: u32) -> u32;
     fn proxy_grpc_cancel(call: u32) -> u32;
+    fn proxy_set_effective_context(context: u32) -> u32;
+    fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
     fn proxy_send_local_response(
         status: u32,
         details: *const u8,
@@ -176,6 +178,18 @@ pub(super) fn resume_request() -> Result<(), HostError> {
 pub(super) fn cancel(call: u32) {
     // SAFETY: takes no memory. One that the host knows no more needs no end.
     unsafe { proxy_grpc_cancel(call) };
+}
+
+/// From now on, until the end of this callback, the host takes its functions to be about the context of this number.
+pub(super) fn mean(context: u32) -> Result<(), HostError> {
+    // SAFETY: takes no memory.
+    check(unsafe { proxy_set_effective_context(context) })
+}
+
+/// Has the root context called every so often.
+pub(super) fn tick_every(period: Duration) -> Result<(), HostError> {
+    // SAFETY: takes no memory.
+    check(unsafe { proxy_set_tick_period_milliseconds(period.as_millis().try_into().unwrap_or(u32::MAX)) })
 }
 
 /// Calls the rate limit service; the number of the call, which its end is reported under.

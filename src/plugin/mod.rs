@@ -4,8 +4,12 @@
 #[cfg(target_os = "wasi")]
 mod admin;
 #[cfg(target_os = "wasi")]
+mod hall;
+#[cfg(target_os = "wasi")]
 mod host;
 #[cfg(target_os = "wasi")]
 mod http;
 #[cfg(target_os = "wasi")]
 mod root;
+#[cfg(target_os = "wasi")]
+mod stream;

@@ -1,6 +1,7 @@
 //! The root context: one per configuration and worker. Compiles the configuration or refuses it whole.
 
 use super::admin::AdminHttp;
+use super::hall::Hall;
 use super::host::{self, SharedData};
 use super::http::Http;
 use crate::admin::{self, Side};
@@ -10,27 +11,38 @@ use log::{error, info};
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{BufferType, ContextType, LogLevel};
 use std::rc::Rc;
+use std::time::Duration;
 
 proxy_wasm::main! {{
     // What may be logged is the configuration's choice; Envoy's component log level filters again.
     proxy_wasm::set_log_level(LogLevel::Info);
-    proxy_wasm::set_root_context(|_| Box::new(Root::default()));
+    proxy_wasm::set_root_context(|id| Box::new(Root { id, part: Part::None }));
 }}
 
 /// Holds what new streams are for.
-#[derive(Default)]
-struct Root(Part);
+struct Root {
+    /// The host's number of this context.
+    id: u32,
+    part: Part,
+}
 
-#[derive(Default)]
 enum Part {
     /// Not configured: nothing passes.
-    #[default]
     None,
-    Gate(Rc<Gate>, Rc<Recent>),
+    Gate(Rc<Gate>, Rc<Recent>, Rc<Hall>),
     Admin(Rc<Side>),
 }
 
-impl Context for Root {}
+/// How soon a decision reaches a call that is held for it.
+const TICK: Duration = Duration::from_millis(100);
+
+impl Context for Root {
+    fn on_grpc_call_response(&mut self, call: u32, status: u32, size: usize) {
+        if let Part::Gate(_, _, hall) = &self.part {
+            hall.answered(call, status, size);
+        }
+    }
+}
 
 impl RootContext for Root {
     /// False refuses the configuration: Envoy does not start with it, or keeps the one before.
@@ -47,11 +59,18 @@ impl RootContext for Root {
                 admin::note_in_force(&mut gate, host::now(), &mut SharedData);
                 let recent = Recent::new(gate.settings.decisions);
                 recent.announce(&mut SharedData);
-                self.0 = Part::Gate(gate.into(), recent.into());
+                if gate.holds_calls()
+                    && let Err(failure) = host::tick_every(TICK)
+                {
+                    error!("configuration refused: the host has no timer for held calls: {failure:?}");
+                    return false;
+                }
+                let hall = Hall::new(gate.approvals.max_held);
+                self.part = Part::Gate(gate.into(), recent.into(), hall.into());
                 true
             }
             Ok(Role::Admin(admin)) => {
-                self.0 = Part::Admin(Rc::new(Side::new(admin)));
+                self.part = Part::Admin(Rc::new(Side::new(admin)));
                 true
             }
             Err(problems) => {
@@ -64,10 +83,18 @@ impl RootContext for Root {
         }
     }
 
-    fn create_http_context(&self, _context_id: u32) -> Option<Box<dyn HttpContext>> {
-        Some(match &self.0 {
-            Part::None => Box::new(Http::new(None, Rc::default())),
-            Part::Gate(gate, recent) => Box::new(Http::new(Some(Rc::clone(gate)), Rc::clone(recent))),
+    fn on_tick(&mut self) {
+        if let Part::Gate(_, _, hall) = &self.part {
+            hall.look(self.id);
+        }
+    }
+
+    fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
+        Some(match &self.part {
+            Part::None => Box::new(Http::new(id, None, Rc::default(), Hall::new(0).into())),
+            Part::Gate(gate, recent, hall) => {
+                Box::new(Http::new(id, Some(Rc::clone(gate)), Rc::clone(recent), Rc::clone(hall)))
+            }
             Part::Admin(side) => Box::new(AdminHttp::new(Rc::clone(side))),
         })
     }

@@ -3,22 +3,30 @@
 //! Whatever a host call fails at, the stream does not go on: the client gets a 500 of ours where an
 //! answer is still possible, else the stream is held until Envoy's own timeout ends it.
 
+use super::hall::Hall;
 use super::host::{self, HostError, Properties, SharedData};
+use crate::approvals::book;
 use crate::config::{Gate, Log};
 use crate::exchange::{Exchange, HeaderEdit, HeaderStep, Reading, Reply, Step};
 use crate::policy::Outcome;
 use crate::recent::{Place, Recent};
+use crate::timestamp::Timestamp;
 use crate::wire::jsonrpc::INTERNAL_ERROR;
 use crate::wire::reply;
 use log::{error, info, warn};
-use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, BufferType, MapType};
-use std::rc::Rc;
+use std::cell::RefCell;
+use std::rc::{Rc, Weak};
 
 /// The filter state `wasm.mcp_policy`, which access logs print.
 const RECORD: &str = "mcp_policy";
 
-pub(super) struct Http {
+pub(super) struct Stream {
+    /// Its number, by which the host knows it.
+    id: u32,
+    /// Where it is found again from outside its own callbacks.
+    this: Weak<RefCell<Self>>,
+    hall: Rc<Hall>,
     exchange: Option<Exchange>,
     /// Bytes of the request's body that the host holds.
     request_bytes: usize,
@@ -51,12 +59,22 @@ impl Side {
     }
 }
 
-impl Http {
-    pub(super) fn new(gate: Option<Rc<Gate>>, recent: Rc<Recent>) -> Self {
+impl Stream {
+    pub(super) fn new(
+        id: u32,
+        this: Weak<RefCell<Self>>,
+        gate: Option<Rc<Gate>>,
+        recent: Rc<Recent>,
+        hall: Rc<Hall>,
+    ) -> Self {
+        let exchange = gate.map(|gate| Exchange::verified_by(Box::new(Properties), gate).in_room(hall.room()));
         Self {
+            id,
+            this,
+            hall,
             recent,
             place: None,
-            exchange: gate.map(|gate| Exchange::verified_by(Box::new(Properties), gate)),
+            exchange,
             request_bytes: 0,
             answer_bytes: 0,
             call: None,
@@ -102,7 +120,7 @@ impl Http {
         host::edit_headers(kind, step.edits)?;
         match step.step {
             // Headers have no bytes to replace.
-            Step::Replace(_) | Step::Resize(_) | Step::Ask(_) => Err(HostError::IMPOSSIBLE),
+            Step::Replace(_) | Step::Resize(_) | Step::Ask(_) | Step::Hold => Err(HostError::IMPOSSIBLE),
             step => self.take(BufferType::HttpRequestBody, 0, step),
         }
     }
@@ -120,6 +138,10 @@ impl Http {
             }
             Step::Reply(reply) => host::reply(&reply).map(|()| Action::Pause),
             Step::Ask(message) => self.ask(buffer, visible, &message),
+            Step::Hold => {
+                self.hall.enter(Weak::clone(&self.this));
+                Ok(Action::Pause)
+            }
         }
     }
 
@@ -157,6 +179,38 @@ impl Http {
         let step = exchange.limits_counted(reply.as_deref(), host::now(), &mut SharedData);
         let action = self.take(BufferType::HttpRequestBody, self.request_bytes, step)?;
         if action == Action::Continue { host::resume_request() } else { Ok(()) }
+    }
+
+    /// Whether a person is still asked; `now` and `waiting` as they are for all that is held.
+    pub(super) fn is_awaited(&self, waiting: Option<&book::Waiting>, now: Timestamp) -> bool {
+        self.exchange.as_ref().is_some_and(|exchange| exchange.is_awaited(waiting, now))
+    }
+
+    /// Judges a call once more that was held. INVARIANT: the host was told that this stream is meant.
+    pub(super) fn hold_ended(&mut self) {
+        let result = self.request_again();
+        self.act(Side::Request, result);
+    }
+
+    fn request_again(&mut self) -> Result<Action, HostError> {
+        let Some(exchange) = &mut self.exchange else { return Ok(Action::Pause) };
+        let body = host::buffer(BufferType::HttpRequestBody, self.request_bytes)?;
+        let step = exchange.hold_ended(&body, host::now(), &mut SharedData);
+        let action = self.take(BufferType::HttpRequestBody, self.request_bytes, step)?;
+        if action == Action::Continue {
+            host::resume_request()?;
+        }
+        Ok(action)
+    }
+
+    /// The host's number of this stream.
+    pub(super) const fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// The call to the rate limit service that it waits for.
+    pub(super) const fn call(&self) -> Option<u32> {
+        self.call
     }
 
     /// Writes the decision to Envoy's log, once, when it is made.
@@ -202,8 +256,9 @@ impl Http {
     }
 }
 
-impl Context for Http {
-    fn on_grpc_call_response(&mut self, token: u32, status: u32, size: usize) {
+/// Its callbacks.
+impl Stream {
+    pub(super) fn on_grpc_call_response(&mut self, token: u32, status: u32, size: usize) {
         if self.broken.is_some() || self.call != Some(token) {
             return;
         }
@@ -211,10 +266,8 @@ impl Context for Http {
         let result = self.answered(status, size).map(|()| Action::Pause);
         self.act(Side::Request, result);
     }
-}
 
-impl HttpContext for Http {
-    fn on_http_request_headers(&mut self, _count: usize, end_of_stream: bool) -> Action {
+    pub(super) fn on_http_request_headers(&mut self, end_of_stream: bool) -> Action {
         let result = host::headers(MapType::HttpRequestHeaders).and_then(|headers| {
             // Without a gate in force there is no policy to pass.
             let exchange = self.exchange.as_mut().ok_or(HostError::IMPOSSIBLE)?;
@@ -224,7 +277,7 @@ impl HttpContext for Http {
         self.act(Side::Request, result)
     }
 
-    fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+    pub(super) fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
         if self.broken.is_some() {
             return Action::Pause;
         }
@@ -245,7 +298,7 @@ impl HttpContext for Http {
     }
 
     /// With trailers, no body callback says that the body is whole.
-    fn on_http_request_trailers(&mut self, _count: usize) -> Action {
+    pub(super) fn on_http_request_trailers(&mut self) -> Action {
         if self.broken.is_some() {
             return Action::Pause;
         }
@@ -253,9 +306,12 @@ impl HttpContext for Http {
         self.act(Side::Request, result)
     }
 
-    fn on_http_response_headers(&mut self, _count: usize, end_of_stream: bool) -> Action {
+    pub(super) fn on_http_response_headers(&mut self, end_of_stream: bool) -> Action {
         // A request that is answered before it went on does not go on any more.
         self.forget_call();
+        if let Some(exchange) = &mut self.exchange {
+            exchange.leave();
+        }
         if let Some(side) = self.broken {
             return side.on_answer();
         }
@@ -276,7 +332,7 @@ impl HttpContext for Http {
         self.act(Side::Answer, result)
     }
 
-    fn on_http_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+    pub(super) fn on_http_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
         if let Some(side) = self.broken {
             return side.on_answer();
         }
@@ -302,7 +358,7 @@ impl HttpContext for Http {
         self.act(Side::Answer, result)
     }
 
-    fn on_http_response_trailers(&mut self, _count: usize) -> Action {
+    pub(super) fn on_http_response_trailers(&mut self) -> Action {
         if let Some(side) = self.broken {
             return side.on_answer();
         }
@@ -316,13 +372,15 @@ impl HttpContext for Http {
         self.act(Side::Answer, result)
     }
 
-    fn on_log(&mut self) {
+    pub(super) fn on_log(&mut self) {
         self.forget_call();
         let Some(exchange) = &mut self.exchange else { return };
         // Where the host does not tell, whether the call ran is in doubt.
         let details = || host::property(["response", "code_details"]).ok().flatten();
         let details = exchange.is_unsettled().then(details).flatten().unwrap_or_default();
         exchange.end(&String::from_utf8_lossy(&details), host::now(), &mut SharedData);
+        // Of a call whose client left while it was held.
+        self.log_decision();
         self.keep_decision();
         let Some(exchange) = &self.exchange else { return };
         let Some(record) = exchange.record() else { return };

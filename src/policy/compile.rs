@@ -2,6 +2,7 @@
 
 use super::case::Case;
 use super::condition::Condition;
+use super::decision::Terms;
 use super::document::{self, Action, Default, Document};
 use super::limit::Limit;
 use super::methods::Methods;
@@ -41,6 +42,8 @@ pub(super) struct Section {
     pub(super) entries: Names<Entry>,
     /// Whether any entry has a pin.
     pub(super) has_pins: bool,
+    /// Whether any entry may have calls held.
+    pub(super) has_waits: bool,
 }
 
 /// What applies to one tool, prompt or resource.
@@ -80,15 +83,37 @@ pub(super) struct Rule {
     pub(super) conditions: Vec<Condition>,
     pub(super) is_shadow: bool,
     /// Of an approval.
-    pub(super) timeout_seconds: Option<u64>,
+    pub(super) terms: Terms,
+}
+
+/// What it can do to anybody at all.
+impl Policy {
+    /// Whether any list may lose something.
+    #[must_use]
+    pub fn cuts_lists(&self) -> bool {
+        let cuts = |section: &Section| {
+            let unlisted = self.hide_unlisted && section.default == Default::Deny;
+            !section.hide.is_empty() || unlisted || section.has_pins
+        };
+        !self.is_shadow && [&self.tools, &self.prompts, &self.resources].into_iter().any(cuts)
+    }
+
+    /// Whether any call may be held for a person.
+    #[must_use]
+    pub fn holds_calls(&self) -> bool {
+        let sections = [&self.tools, &self.prompts, &self.resources];
+        !self.is_shadow && (self.all_tools.has_waits() || sections.into_iter().any(|section| section.has_waits))
+    }
 }
 
 impl Section {
     fn new(policy: &str, policy_at: &Pointer, document: document::Section) -> Self {
         let has_pins = document.entries.iter().any(|(_, entry)| entry.pin.is_some());
+        let has_waits = document.entries.iter().any(|(_, entry)| entry.checks.has_waits());
         let entries = document.entries.into_iter();
         Self {
             has_pins,
+            has_waits,
             default: document.default,
             hide: Names::new(document.hide.into_iter().map(|pattern| (pattern, ()))),
             entries: Names::new(entries.map(|(pattern, entry)| {
@@ -117,6 +142,10 @@ impl Entry {
 }
 
 impl Checks {
+    pub(super) fn has_waits(&self) -> bool {
+        self.require_approval.iter().any(|rule| rule.terms.wait_seconds.is_some())
+    }
+
     fn new(policy: &str, policy_at: &Pointer, document: document::Checks) -> Self {
         let at = document.at.within(policy_at);
         let rules = |list: List, rules: Vec<rules::Rule>| -> Vec<Rule> {
@@ -152,8 +181,8 @@ impl Rule {
             (None, List::RequireApproval) => format!("Approval required: rule \"{label}\""),
             (None, List::Require | List::DenyIf) => format!("Denied by rule \"{label}\""),
         };
-        let timeout_seconds = rule.timeout_seconds;
-        Self { message, conditions: rule.conditions, is_shadow: rule.is_shadow, pointer, timeout_seconds }
+        let terms = rule.terms;
+        Self { message, conditions: rule.conditions, is_shadow: rule.is_shadow, pointer, terms }
     }
 }
 

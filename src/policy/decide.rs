@@ -241,16 +241,6 @@ impl Policy {
         }
     }
 
-    /// Whether any list may lose something.
-    #[must_use]
-    pub fn cuts_lists(&self) -> bool {
-        let cuts = |section: &Section| {
-            let unlisted = self.hide_unlisted && section.default == Default::Deny;
-            !section.hide.is_empty() || unlisted || section.has_pins
-        };
-        !self.is_shadow && [&self.tools, &self.prompts, &self.resources].into_iter().any(cuts)
-    }
-
     pub(crate) fn hides(&self, feature: Feature, name: &str) -> bool {
         self.section(feature).hides(name)
     }
@@ -297,7 +287,7 @@ fn needs_approval<'p>(
     for checks in entry.map(|entry| &entry.checks).into_iter().chain(shared) {
         let rules = checks.require_approval.iter().map(|rule| (rule, Side::Deny));
         if let Some((rule, finding)) = checks.first_that_refuses(rules, view, notes)? {
-            return Ok(Some((finding, Terms { timeout_seconds: rule.timeout_seconds })));
+            return Ok(Some((finding, rule.terms)));
         }
     }
     Ok(None)

@@ -88,6 +88,8 @@ pub struct Decision<'p> {
 pub struct Terms {
     /// How long it may be waited for, and how long one that was given may be used, in seconds; `None`: not said.
     pub timeout_seconds: Option<u64>,
+    /// How long the call itself is held for it, in seconds; `None`: it is refused at once.
+    pub wait_seconds: Option<u64>,
 }
 
 /// Whether something may stand in a list.

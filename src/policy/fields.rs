@@ -3,6 +3,9 @@
 use super::problem::{Pointer, Problems, did_you_mean};
 use crate::wire::value::Value;
 use std::collections::BTreeSet;
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
 
 /// The members of one object that have not been read yet.
 #[derive(Debug)]
@@ -122,6 +125,23 @@ impl<'v> Fields<'v> {
             problems.add(&at, format!("{name} must be one of {}, got {value}{hint}", allowed.join(", ")));
         }
         chosen.map(|(_, chosen)| *chosen)
+    }
+
+    /// An integer within bounds, both included.
+    pub fn integer<T: FromStr + PartialOrd + Display>(
+        &mut self,
+        name: &'static str,
+        bounds: RangeInclusive<T>,
+        problems: &mut Problems,
+    ) -> Option<T> {
+        let (value, at) = self.take(name)?;
+        let number = if let Value::Number(digits) = value { digits.parse().ok() } else { None };
+        let number = number.filter(|number| bounds.contains(number));
+        if number.is_none() {
+            let (least, most) = (bounds.start(), bounds.end());
+            problems.add(&at, format!("{name} must be an integer from {least} to {most}, got {value}"));
+        }
+        number
     }
 
     /// Notes every member that nobody asked for.

@@ -2,6 +2,7 @@
 //! compiled and every problem noted.
 
 use super::condition::{Condition, Predicate, Test};
+use super::decision::Terms;
 use super::fields::Fields;
 use super::path::{BadPath, Path};
 use super::problem::{Pointer, Problems};
@@ -22,7 +23,7 @@ pub(super) struct Rule {
     pub(super) on_deny: Option<String>,
     pub(super) is_shadow: bool,
     /// Of an approval.
-    pub(super) timeout_seconds: Option<u64>,
+    pub(super) terms: Terms,
 }
 
 /// Which list a rule stands in.
@@ -71,7 +72,7 @@ impl Rule {
             conditions: Vec::new(),
             on_deny,
             is_shadow: false,
-            timeout_seconds: None,
+            terms: Terms::default(),
         };
         let (mut names, mut is_sound) = (Vec::new(), true);
         if inline {
@@ -105,7 +106,7 @@ impl Rule {
             }
             rule.is_shadow = super::document::read_shadow(&mut fields, problems);
             if list == List::RequireApproval {
-                rule.timeout_seconds = read_timeout(&mut fields, problems);
+                rule.terms = read_terms(&mut fields, problems);
             }
             let id = fields.string("id", problems);
             if id == Some("") {
@@ -131,7 +132,7 @@ impl Rule {
             conditions: Vec::new(),
             on_deny: None,
             is_shadow: false,
-            timeout_seconds: None,
+            terms: Terms::default(),
         }
     }
 }
@@ -281,9 +282,26 @@ fn read_predicate(
     }
 }
 
+/// The longest that a call may be held: a proxy ends streams that are silent for five minutes, unless it is told otherwise.
+const MAX_WAIT_SECONDS: u64 = 240;
+/// 31 days.
+const MAX_TIMEOUT_SECONDS: u64 = 2_678_400;
+
+fn read_terms(fields: &mut Fields<'_>, problems: &mut Problems) -> Terms {
+    let timeout_seconds = read_seconds(fields, "timeout", MAX_TIMEOUT_SECONDS, problems);
+    let at = fields.at().child("wait");
+    let wait_seconds = read_seconds(fields, "wait", MAX_WAIT_SECONDS, problems);
+    if let (Some(wait), Some(timeout)) = (wait_seconds, timeout_seconds)
+        && wait > timeout
+    {
+        problems.add(&at, "wait must not be longer than timeout");
+    }
+    Terms { timeout_seconds, wait_seconds }
+}
+
 /// Seconds, or `"30m"`.
-fn read_timeout(fields: &mut Fields<'_>, problems: &mut Problems) -> Option<u64> {
-    let (value, at) = fields.take("timeout")?;
+fn read_seconds(fields: &mut Fields<'_>, name: &'static str, most: u64, problems: &mut Problems) -> Option<u64> {
+    let (value, at) = fields.take(name)?;
     let seconds = match value {
         Value::Number(digits) => digits.parse().ok(),
         Value::String(text) => {
@@ -296,9 +314,10 @@ fn read_timeout(fields: &mut Fields<'_>, problems: &mut Problems) -> Option<u64>
         }
         _ => None,
     };
-    let seconds = seconds.filter(|seconds| (1..=2_678_400).contains(seconds));
+    let seconds = seconds.filter(|seconds| (1..=most).contains(seconds));
     if seconds.is_none() {
-        problems.add(&at, format!("timeout must be seconds (1 to 2678400) or text such as \"30m\", got {value}"));
+        let example = if most < 1800 { "30s" } else { "30m" };
+        problems.add(&at, format!("{name} must be seconds (1 to {most}) or text such as \"{example}\", got {value}"));
     }
     seconds
 }

@@ -46,13 +46,13 @@ impl Person {
         request.with("authorization", format!("Bearer {TOKEN}"))
     }
 
-    fn list(&self, state: &str) -> Vec<Value> {
+    pub(super) fn list(&self, state: &str) -> Vec<Value> {
         let (status, body) = self.ask(&Self::bearing(Request::get(&format!("/v1/approvals?state={state}"))));
         assert_eq!(status, 200, "{body}");
         body["approvals"].as_array().expect("a list").clone()
     }
 
-    fn decide(&self, id: &str, verb: &str, body: &str) -> (u16, Value) {
+    pub(super) fn decide(&self, id: &str, verb: &str, body: &str) -> (u16, Value) {
         self.ask(&Self::bearing(Request::post(body).to(&format!("/v1/approvals/{id}/{verb}"))))
     }
 }

@@ -37,6 +37,7 @@ mod faults;
 mod forwarding;
 mod framing;
 mod grants;
+mod held;
 mod hostile;
 mod large;
 mod limits;

@@ -116,7 +116,7 @@ impl<'s> Driver<'s> {
         let end = chunks.is_empty() && !trailers;
         match self.exchange.request_headers(headers, end, self.now).step {
             Step::Reply(reply) => return Fate::Replied(reply),
-            Step::Replace(_) | Step::Resize(_) | Step::Ask(_) => panic!("headers are not replaced"),
+            Step::Replace(_) | Step::Resize(_) | Step::Ask(_) | Step::Hold => panic!("headers are not replaced"),
             Step::Continue | Step::Wait => {}
         }
         let mut body = Vec::new();
@@ -136,7 +136,7 @@ impl<'s> Driver<'s> {
             Step::Reply(reply) => Fate::Replied(reply),
             Step::Continue => Fate::Forwarded(body),
             Step::Replace(body) | Step::Resize(body) => Fate::Forwarded(body),
-            Step::Wait | Step::Ask(_) => panic!("a whole request is not held"),
+            Step::Wait | Step::Ask(_) | Step::Hold => panic!("a whole request is not held"),
         }
     }
 
@@ -196,7 +196,7 @@ impl<'s> Driver<'s> {
                     out.extend(bytes);
                 }
                 Step::Wait => held = visible,
-                Step::Reply(_) | Step::Resize(_) | Step::Ask(_) => panic!("too late for that"),
+                Step::Reply(_) | Step::Resize(_) | Step::Ask(_) | Step::Hold => panic!("too late for that"),
             }
         }
         assert!(held.is_empty(), "the answer's end was not reported");

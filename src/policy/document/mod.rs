@@ -60,6 +60,12 @@ pub(super) struct Checks {
     pub(super) rate_limits: Vec<Limit>,
 }
 
+impl Checks {
+    pub(super) fn has_waits(&self) -> bool {
+        self.require_approval.iter().any(|rule| rule.terms.wait_seconds.is_some())
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Action {
     Allow,
