@@ -1,10 +1,12 @@
 //! Calls that are held while a person is asked: two workers of a real Envoy, and the console's side of it beside them.
 
-use super::approvals::{Came, Person, came, start, sum, waits};
+use super::approvals::{Came, Person, came, file, start, sum, waits};
+use super::reload::{Discovered, updates};
 use super::support::envoy::Envoy;
 use super::support::http::Connection;
 use super::support::mcp;
-use super::support::parts::Parts;
+use super::support::parts::{Parts, scratch};
+use super::support::ratelimit::{self, CLUSTER, DOMAIN, RateLimit};
 use super::support::request::Request;
 use super::support::upstream::Upstream;
 use super::support::wait;
@@ -168,4 +170,57 @@ fn a_held_call_goes_through_whatever_carries_its_body() {
         assert_eq!(upstream.requests()[0].body, body.as_bytes(), "{name}: it is the body that was approved");
         assert_eq!((upstream.count(), envoy.traps()), (1, 0), "{name}");
     }
+}
+
+#[test]
+fn a_held_call_outlives_a_reload_and_is_judged_by_the_policy_that_held_it() {
+    let Some(parts) = Parts::gateway() else { return };
+    let (name, upstream) = ("held-reload", Upstream::running_every_call());
+    let file = |more: &str| file(&upstream, &[(r#""timeout": "30m""#, LONG), (r#""hide": ["get-env"],"#, more)]);
+    let discovered = Discovered { watched: scratch("held-reload.ecds.yaml") };
+    let envoy = Envoy::start(&parts, name, &discovered.envoy_file(&file(r#""hide": ["get-env"],"#)));
+    let person = Person(envoy.admin_side());
+    let came = thread::scope(|scope| {
+        let call = scope.spawn(|| sum(&mut envoy.connect(), 500, 1));
+        let ids = pending(&person, 1);
+        let before = updates(&envoy, "success");
+        discovered.exchange(&file(r#""hide": ["get-env", "get-sum"],"#));
+        wait::until("the new policy is in force", || updates(&envoy, "success") > before);
+        let hidden = sum(&mut envoy.connect(), 1, 2);
+        assert!(matches!(hidden, Came::Refused(_)), "{hidden:?}");
+        assert_eq!(person.decide(&ids[0], "approve", "{}").0, 200);
+        call.join().expect("an answer")
+    });
+    assert_eq!(came, Came::Ran);
+    assert_eq!((upstream.count(), envoy.traps()), (1, 0));
+}
+
+#[test]
+fn a_held_call_whose_limits_a_service_keeps_is_counted_when_it_goes_on() {
+    let Some(parts) = Parts::with_rate_limit_service() else { return };
+    wait::for_room_in(86_400, Duration::from_secs(60));
+    let (name, upstream) = ("held-counted", Upstream::running_every_call());
+    let service = RateLimit::start(&parts, name, "");
+    let limit = r#""all_tools": { "limits": [{ "counter": "calls", "window": "day", "max": 2 }] },"#;
+    let limits = json!({ "store": "rate_limit_service", "cluster": CLUSTER, "domain": DOMAIN, "timeout_ms": 2000 });
+    let limits = format!(r#""limits": {limits}, "hold_request_headers": true"#);
+    let edits = [
+        (r#""timeout": "30m""#, LONG),
+        (r#""hide": ["get-env"],"#, limit),
+        (r#""hold_request_headers": true"#, limits.as_str()),
+    ];
+    let envoy = Envoy::start(&parts, name, &ratelimit::cluster(&file(&upstream, &edits), service.address));
+    let person = Person(envoy.admin_side());
+    let came: Vec<Came> = thread::scope(|scope| {
+        let calls: Vec<_> = (0..4).map(|n| (n, &envoy)).collect();
+        let calls: Vec<_> =
+            calls.into_iter().map(|(n, envoy)| scope.spawn(move || sum(&mut envoy.connect(), 500, n))).collect();
+        for id in pending(&person, 4) {
+            assert_eq!(person.decide(&id, "approve", "{}").0, 200);
+        }
+        calls.into_iter().map(|call| call.join().expect("an answer")).collect()
+    });
+    assert_eq!(came.iter().filter(|came| **came == Came::Ran).count(), 2, "{came:?}");
+    assert!(!came.iter().any(|came| matches!(came, Came::Waits(_))), "the others are over the limit: {came:?}");
+    assert_eq!((upstream.count(), envoy.traps()), (2, 0));
 }
