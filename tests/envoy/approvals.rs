@@ -24,7 +24,12 @@ pub(super) fn start(parts: &Parts, name: &str, upstream: &Upstream, edits: &[(&s
 
 /// The shipped file with a token that is known, and with each text of `edits` exchanged for the other.
 pub(super) fn file(upstream: &Upstream, edits: &[(&str, &str)]) -> String {
-    let mut file = shipped("approvals.yaml", upstream);
+    file_before(upstream.address, edits)
+}
+
+/// The same before another server.
+pub(super) fn file_before(server: SocketAddr, edits: &[(&str, &str)]) -> String {
+    let mut file = shipped("approvals.yaml", server);
     file = exchange(&file, "port_value: 10001", "port_value: 0");
     file = exchange(&file, NO_TOKEN, &sha256(TOKEN));
     for (from, to) in edits {
@@ -271,17 +276,19 @@ fn the_admin_side_answers_only_who_may_ask() {
     assert_eq!((upstream.count(), envoy.traps()), (0, 0));
 }
 
+/// `mcp-policy approvals` at this admin side.
+pub(super) fn by_command_line(side: SocketAddr, arguments: &[&str], token: &str) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-policy"));
+    command.current_dir(root()).arg("approvals").args(arguments).args(["--admin", &format!("http://{side}")]);
+    command.env("MCP_POLICY_ADMIN_TOKEN", token).output().expect("the command line tool runs")
+}
+
 #[test]
 fn the_command_line_lists_approves_and_denies() {
     let Some(parts) = Parts::gateway() else { return };
     let upstream = Upstream::running_every_call();
     let envoy = start(&parts, "approvals-cli", &upstream, &[]);
-    let admin = format!("http://{}", envoy.admin_side());
-    let run = |arguments: &[&str], token: &str| -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-policy"));
-        command.current_dir(root()).arg("approvals").args(arguments).args(["--admin", &admin]);
-        command.env("MCP_POLICY_ADMIN_TOKEN", token).output().expect("the command line tool runs")
-    };
+    let run = |arguments: &[&str], token: &str| by_command_line(envoy.admin_side(), arguments, token);
     let text = |output: &Output| String::from_utf8_lossy(&output.stdout).into_owned();
     let mut agent = envoy.connect();
     let (yes, no) = (waits(sum(&mut agent, 500, 1)), waits(sum(&mut agent, 500, 2)));

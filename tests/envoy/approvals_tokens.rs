@@ -15,10 +15,10 @@ use std::thread;
 const HEADER: &str = "mcp-approval-token";
 
 /// A key of this test's own, and its member of `approvals.keys`.
-struct Signer(PathBuf);
+pub(super) struct Signer(PathBuf);
 
 impl Signer {
-    fn new(name: &str, kind: &str) -> (Self, String) {
+    pub(super) fn new(name: &str, kind: &str) -> (Self, String) {
         let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.key"));
         let _ = std::fs::remove_file(&path);
         let signer = Self(path);
@@ -34,7 +34,7 @@ impl Signer {
         String::from_utf8(output.stdout).expect("UTF-8").trim_end().to_owned()
     }
 
-    fn approve(&self, id: &str) -> String {
+    pub(super) fn approve(&self, id: &str) -> String {
         self.run(&["--id", id, "--expires", "10m"])
     }
 }

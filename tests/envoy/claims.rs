@@ -94,7 +94,7 @@ fn a_case_decides_by_claims_and_headers_as_the_plugin_does() {
         tools.insert(format!("deny-{index}"), json!({ "deny_if": [condition] }));
     }
     let policy = json!({ "version": "1", "default": "deny", "tools": tools });
-    let file = jwks(&shipped("grants-jwt.yaml", &upstream), &issuer);
+    let file = jwks(&shipped("grants-jwt.yaml", upstream.address), &issuer);
     let file = fill(&file, "\"full\": ", [format!("{policy},").as_str()]);
     let envoy = Envoy::start(&parts, name, &file);
     let policy = Policy::load("full", &policy.to_string()).expect("a policy");

@@ -11,14 +11,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A person with a browser.
-struct Browser {
+pub(super) struct Browser {
     chromium: PathBuf,
     url: String,
 }
 
 impl Browser {
     /// Does this on the page; returns what it then shows.
-    fn act(&self, token: &str, arguments: &[&str]) -> Value {
+    pub(super) fn act(&self, token: &str, arguments: &[&str]) -> Value {
         let mut command = Command::new("node");
         command.current_dir(root()).arg("tests/console/drive.mjs").args([&self.url, token]).args(arguments);
         let output = command.env("MCP_POLICY_CHROMIUM", &self.chromium).output().expect("node runs");
@@ -38,7 +38,7 @@ impl Browser {
     }
 }
 
-fn browser(chromium: PathBuf, envoy: &Envoy) -> Browser {
+pub(super) fn browser(chromium: PathBuf, envoy: &Envoy) -> Browser {
     Browser { chromium, url: format!("http://{}/", envoy.admin_side()) }
 }
 

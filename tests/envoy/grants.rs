@@ -14,15 +14,16 @@ use super::support::wait;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::fs;
+use std::net::SocketAddr;
 
 /// In the shipped files this tool is run under the policy `full`, and refused under `echo-only`.
 const TOOL: &str = "get-sum";
 
 /// A file of `envoy/`, on a port of Envoy's own choice and before this upstream.
-pub(super) fn shipped(file: &str, upstream: &Upstream) -> String {
+pub(super) fn shipped(file: &str, server: SocketAddr) -> String {
     let text = fs::read_to_string(root().join("envoy").join(file)).expect("a file of envoy/");
     let text = exchange(&text, "port_value: 10000", "port_value: 0");
-    let server = format!("port_value: {}", upstream.address.port());
+    let server = format!("port_value: {}", server.port());
     exchange(&text, "port_value: 3001", &server)
 }
 
@@ -110,8 +111,11 @@ fn bearer_tokens() {
     let (ci, intern) = ("token-of-ci-51f0".to_owned(), "token-of-intern-9b2c".to_owned());
     let hashes = [sha256(&ci), sha256(&intern)];
     let quoted = hashes.each_ref().map(|hash| format!("\"{hash}\""));
-    let file =
-        fill(&shipped("grants-bearer.yaml", &upstream), "\"bearer_sha256\": ", quoted.iter().map(String::as_str));
+    let file = fill(
+        &shipped("grants-bearer.yaml", upstream.address),
+        "\"bearer_sha256\": ",
+        quoted.iter().map(String::as_str),
+    );
     let mut envoy = Envoy::start(&parts, name, &file);
     let bearer = |token: &str| ("authorization", format!("Bearer {token}"));
     let cookie = ("cookie", "session=1".to_owned());
@@ -143,7 +147,7 @@ fn headers() {
     let Some(parts) = Parts::gateway() else { return };
     let name = "grants-header";
     let upstream = upstream();
-    let mut envoy = Envoy::start(&parts, name, &shipped("grants-header.yaml", &upstream));
+    let mut envoy = Envoy::start(&parts, name, &shipped("grants-header.yaml", upstream.address));
     let agent = |value: &str| ("x-agent", value.to_owned());
     let own = [("authorization", "Bearer of-the-server".to_owned()), ("cookie", "session=1".to_owned())];
     let rows = [
@@ -179,7 +183,7 @@ fn claims() {
     let name = "grants-jwt";
     let (issuer, other) = (Issuer::new(name), Issuer::new(&format!("{name}.other")));
     let upstream = upstream();
-    let file = jwks(&shipped("grants-jwt.yaml", &upstream), &issuer);
+    let file = jwks(&shipped("grants-jwt.yaml", upstream.address), &issuer);
     let mut envoy = Envoy::start(&parts, name, &file);
     let bearer = |token: &str| ("authorization", format!("Bearer {token}"));
     let by = |issuer: &Issuer, claims: &Value| vec![bearer(&issuer.token(&payload(claims)))];
@@ -230,7 +234,7 @@ fn conditions_read_verified_claims_wherever_headers_are_held_or_not() {
     for is_held in [true, false] {
         let name = format!("grants-conditions-{is_held}");
         let upstream = upstream();
-        let file = jwks(&shipped("grants-jwt.yaml", &upstream), &issuer);
+        let file = jwks(&shipped("grants-jwt.yaml", upstream.address), &issuer);
         let policy = json!({
             "version": "1",
             "default": "allow",
@@ -281,7 +285,7 @@ fn certificates() {
     let server = authority.sign("server", "IP:127.0.0.1");
     let upstream = upstream();
     let quoted = |path: &std::path::Path| format!("{{ filename: \"{}\" }}", path.display());
-    let file = shipped("grants-mtls.yaml", &upstream);
+    let file = shipped("grants-mtls.yaml", upstream.address);
     let file = fill(&file, "- certificate_chain: ", [quoted(&server.certificate).as_str()]);
     let file = fill(&file, "private_key: ", [quoted(&server.key).as_str()]);
     let file = fill(&file, "trusted_ca: ", [quoted(&authority.certificate()).as_str()]);

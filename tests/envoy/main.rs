@@ -24,6 +24,7 @@ mod admin_side;
 mod answers;
 mod approvals;
 mod approvals_tokens;
+mod approved;
 mod bad_input;
 mod cases;
 mod claims;

@@ -3,8 +3,8 @@
 // Without a revision it is the first SDK (`@modelcontextprotocol/sdk`), on HTTP+SSE when the URL ends in /sse; with one
 // it is the second (`@modelcontextprotocol/client`), which offers that revision, or with `auto` asks the server first.
 //
-// A step is {"list": true} (every page), {"call": NAME, "arguments": {...}} or {"revision": true}. Prints one JSON
-// array with one outcome for each step: {"tools": [...]}, {"isError": bool, "text": "..."}, {"revision": "..."}, or
+// A step is {"list": true} (every page), {"call": NAME, "arguments": {...}, "meta"?: {...}} or
+// {"revision": true}. Prints one JSON array with one outcome for each step: {"tools": [...]}, {"isError": bool, "text": "..."}, {"revision": "..."}, or
 // {"error": {"code": int, "message": "..."}} for a JSON-RPC error. Everything else, a failed HTTP exchange too, goes to
 // stderr and ends with exit code 1.
 
@@ -30,7 +30,7 @@ async function run(client, step) {
     } while (page.nextCursor !== undefined);
     return { tools };
   }
-  const result = await client.callTool({ name: step.call, arguments: step.arguments });
+  const result = await client.callTool({ name: step.call, arguments: step.arguments, _meta: step.meta });
   const texts = result.content.filter((block) => block.type === "text").map((block) => block.text);
   return { isError: result.isError === true, text: texts.join("\n") };
 }

@@ -3,7 +3,7 @@
 Without a mode it is the SDK's default, `auto`: asks with server/discover first, then falls back to the handshake. On
 HTTP+SSE when the URL ends in /sse.
 
-A step is {"list": true} (every page), {"call": NAME, "arguments": {...}} or {"revision": true}. Prints one JSON array
+A step is {"list": true} (every page), {"call": NAME, "arguments": {...}, "meta"?: {...}} or {"revision": true}. Prints one JSON array
 with one outcome for each step: {"tools": [...]}, {"isError": bool, "text": "..."}, {"revision": "..."}, or
 {"error": {"code": int, "message": "..."}} for a JSON-RPC error. Everything else goes to stderr and ends with exit
 code 1.
@@ -31,7 +31,7 @@ async def run(client: Client, step: dict[str, Any]) -> dict[str, Any]:
             page = await client.list_tools(cursor=page.next_cursor, cache_mode="bypass")
             tools += [tool.name for tool in page.tools]
         return {"tools": tools}
-    result = await client.call_tool(step["call"], step.get("arguments"))
+    result = await client.call_tool(step["call"], step.get("arguments"), meta=step.get("meta"))
     texts = [block.text for block in result.content if block.type == "text"]
     return {"isError": bool(result.is_error), "text": "\n".join(texts)}
 

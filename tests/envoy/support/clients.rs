@@ -18,6 +18,8 @@ pub(crate) enum Step {
     List,
     /// Call one.
     Call(&'static str, Value),
+    /// Call one with this `_meta`.
+    CallWith(&'static str, Value, Value),
     /// Say which revision is spoken.
     Revision,
 }
@@ -99,9 +101,13 @@ async fn take(client: &RunningService<RoleClient, ClientConfig>, step: &Step) ->
             let tools = client.list_all_tools().await?;
             Ok(Outcome::Tools(tools.into_iter().map(|tool| tool.name.into_owned()).collect()))
         }
-        Step::Call(tool, arguments) => {
+        Step::Call(tool, arguments) | Step::CallWith(tool, arguments, _) => {
             let arguments = arguments.as_object().expect("arguments are an object").clone();
-            let result = client.call_tool(CallToolRequestParams::new(*tool).with_arguments(arguments)).await?;
+            let mut params = CallToolRequestParams::new(*tool).with_arguments(arguments);
+            if let Step::CallWith(_, _, meta) = step {
+                params.meta = Some(serde_json::from_value(meta.clone()).expect("an object"));
+            }
+            let result = client.call_tool(params).await?;
             let texts = result.content.iter().filter_map(|block| block.as_text().map(|text| text.text.as_str()));
             Ok(Outcome::Result(result.is_error == Some(true), texts.collect::<Vec<_>>().join("\n")))
         }
@@ -118,6 +124,7 @@ fn script(command: &mut Command, url: &str, steps: &[Step], mode: &[&str]) -> Ve
         .map(|step| match step {
             Step::List => json!({ "list": true }),
             Step::Call(tool, arguments) => json!({ "call": tool, "arguments": arguments }),
+            Step::CallWith(tool, arguments, meta) => json!({ "call": tool, "arguments": arguments, "meta": meta }),
             Step::Revision => json!({ "revision": true }),
         })
         .collect();
