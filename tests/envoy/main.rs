@@ -23,6 +23,7 @@ mod abandoned;
 mod admin_side;
 mod answers;
 mod approvals;
+mod approvals_flood;
 mod approvals_tokens;
 mod approved;
 mod bad_input;
