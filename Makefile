@@ -7,7 +7,7 @@ export RATELIMIT_VERSION := v1.4.1-0.20260122083618-3fb702589d36
 export CARGO_TARGET_DIR := $(CURDIR)/target
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help wasm build run check test lint doc unit wasm-test e2e screenshots differential conformance model reload soak limits-soak bench bench-decide run-check fuzz clean
+.PHONY: help wasm build run check test lint doc unit wasm-test browser-test e2e screenshots differential conformance model reload soak limits-soak bench bench-decide run-check fuzz clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,13 +26,14 @@ check: ## The fast checks: format, lint, unit tests
 	cargo fmt --check && cargo clippy --locked --all-targets -- -D warnings
 	cargo test --locked --lib --bins
 
-test: lint doc unit wasm-test fuzz e2e conformance run-check ## Everything that CI runs
+test: lint doc unit wasm-test browser-test fuzz e2e conformance run-check ## Everything that CI runs
 
-lint: ## Format and lint, for this machine and for Envoy
+lint: ## Format and lint, for this machine, for Envoy and for browsers
 	scripts/need.sh rustfmt clippy
 	cargo fmt --check && cargo clippy --locked --all-targets -- -D warnings
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	scripts/cargo-wasm.sh wasm32-wasip1 clippy --locked --lib -- -D warnings
+	scripts/cargo-wasm.sh wasm32-unknown-unknown clippy --locked --lib -- -D warnings
 
 doc: ## Build the library's documentation
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
@@ -40,9 +41,18 @@ doc: ## Build the library's documentation
 unit: ## All tests but those that need Envoy
 	cargo test --locked
 
+# Nothing of them needs files, processes or a clock.
+WASM_TESTS := $(addprefix --test ,approvals cases exchanges grants holds legacy playground streams)
+
 wasm-test: ## The policy cases and streams, run as wasm under node
 	runner=$$(scripts/wasm-bindgen.sh) && CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=$$runner \
-	  scripts/cargo-wasm.sh wasm32-unknown-unknown test --locked --test approvals --test cases --test exchanges --test grants --test holds --test legacy --test streams
+	  scripts/cargo-wasm.sh wasm32-unknown-unknown test --locked $(WASM_TESTS)
+
+browser-test: ## The same in headless Chromium, where the playground runs
+	runner=$$(scripts/wasm-bindgen.sh) && driver=$$(scripts/chromedriver.sh) && \
+	  CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=$$runner WASM_BINDGEN_USE_BROWSER=1 WASM_BINDGEN_TEST_TIMEOUT=300 \
+	  CHROMEDRIVER=$$driver WASM_BINDGEN_TEST_WEBDRIVER_JSON=$(CURDIR)/target/chromium/webdriver.json \
+	  scripts/cargo-wasm.sh wasm32-unknown-unknown test --locked $(WASM_TESTS)
 
 e2e: wasm ## Real clients, a real Envoy and real servers
 	scripts/need.sh curl openssl
@@ -81,13 +91,13 @@ soak: wasm ## 1,000 event streams under load, restarts and reloads: [SECONDS=300
 	  cargo test --locked --test envoy soak:: -- --nocapture --test-threads 1
 
 limits-soak: wasm ## What limits promise, to the full: millions of calls and sessions, outages, 10,000 reloads
-	scripts/cargo-wasm.sh wasm32-wasip1 build --release --locked --example do_nothing
+	scripts/wasm.sh --example do_nothing
 	scripts/ratelimit.sh
 	envoy=$$(scripts/envoy.sh) && MCP_POLICY_E2E=required MCP_POLICY_ENVOY=$$envoy MCP_POLICY_LIMITS=full \
 	  cargo test --locked --test envoy limits:: -- --nocapture --test-threads 1
 
 bench: wasm ## What the plugin costs, beside a filter that does nothing
-	scripts/cargo-wasm.sh wasm32-wasip1 build --release --locked --example do_nothing
+	scripts/wasm.sh --example do_nothing
 	envoy=$$(scripts/envoy.sh) && MCP_POLICY_E2E=required MCP_POLICY_ENVOY=$$envoy cargo bench --locked --bench gate
 
 bench-decide: ## What a decision costs by the size of the policy; fails when it grows with it
