@@ -1,6 +1,8 @@
 //! What holds for calls that a person must approve.
 
 use super::grants::open;
+use super::notify;
+use crate::approvals::notify::Notify;
 use crate::approvals::{HMAC_SECRET_BYTES, Key, Keys, Redaction};
 use crate::policy::{Fields, Pointer, Problems};
 use crate::wire::value::Value;
@@ -21,6 +23,8 @@ pub struct Approvals {
     pub redaction: Redaction,
     /// By which an approval may be signed that was given elsewhere.
     pub keys: Keys,
+    /// Who is told of them.
+    pub notify: Option<Notify>,
 }
 
 impl Approvals {
@@ -40,8 +44,9 @@ impl Approvals {
             }
         }
         let keys = read_keys(&mut fields, problems);
+        let notify = notify::read(&mut fields, url.as_deref(), problems);
         fields.finish(problems);
-        Self { url, redaction: Redaction::new(paths).unwrap_or_default(), keys }
+        Self { url, redaction: Redaction::new(paths).unwrap_or_default(), keys, notify }
     }
 }
 

@@ -111,7 +111,7 @@ impl LimitService {
     }
 }
 
-fn read_name(fields: &mut Fields<'_>, member: &'static str, problems: &mut Problems) -> Option<String> {
+pub(super) fn read_name(fields: &mut Fields<'_>, member: &'static str, problems: &mut Problems) -> Option<String> {
     fields.require(member, problems);
     let name = fields.string(member, problems)?;
     if !(1..=MAX_NAME_BYTES).contains(&name.len()) || !name.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -122,7 +122,7 @@ fn read_name(fields: &mut Fields<'_>, member: &'static str, problems: &mut Probl
     Some(name.to_owned())
 }
 
-fn read_within(value: &Value, smallest: u32, largest: u32) -> Option<u32> {
+pub(super) fn read_within(value: &Value, smallest: u32, largest: u32) -> Option<u32> {
     let Value::Number(digits) = value else { return None };
     digits.parse().ok().filter(|number| (smallest..=largest).contains(number))
 }

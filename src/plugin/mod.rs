@@ -8,4 +8,6 @@ mod host;
 #[cfg(target_os = "wasi")]
 mod http;
 #[cfg(target_os = "wasi")]
+mod notifier;
+#[cfg(target_os = "wasi")]
 mod root;

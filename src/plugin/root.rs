@@ -3,6 +3,7 @@
 use super::admin::AdminHttp;
 use super::host::{self, SharedData};
 use super::http::Http;
+use super::notifier::Notifier;
 use crate::admin::{self, Side};
 use crate::config::{Gate, Role};
 use crate::recent::Recent;
@@ -17,9 +18,15 @@ proxy_wasm::main! {{
     proxy_wasm::set_root_context(|_| Box::new(Root::default()));
 }}
 
-/// Holds what new streams are for.
+/// How often somebody is told what is to be told, in milliseconds.
+const TICK_MS: u32 = 250;
+
+/// Holds what new streams are for, and what is done beside them.
 #[derive(Default)]
-struct Root(Part);
+struct Root {
+    part: Part,
+    notifier: Option<Notifier>,
+}
 
 #[derive(Default)]
 enum Part {
@@ -30,7 +37,13 @@ enum Part {
     Admin(Rc<Side>),
 }
 
-impl Context for Root {}
+impl Context for Root {
+    fn on_http_call_response(&mut self, call: u32, _headers: usize, _body_size: usize, _trailers: usize) {
+        if let Some(notifier) = &mut self.notifier {
+            notifier.ended(call);
+        }
+    }
+}
 
 impl RootContext for Root {
     /// False refuses the configuration: Envoy does not start with it, or keeps the one before.
@@ -47,11 +60,13 @@ impl RootContext for Root {
                 admin::note_in_force(&mut gate, host::now(), &mut SharedData);
                 let recent = Recent::new(gate.settings.decisions);
                 recent.announce(&mut SharedData);
-                self.0 = Part::Gate(gate.into(), recent.into());
+                let gate = Rc::from(gate);
+                self.start_notifier(&gate);
+                self.part = Part::Gate(gate, recent.into());
                 true
             }
             Ok(Role::Admin(admin)) => {
-                self.0 = Part::Admin(Rc::new(Side::new(admin)));
+                self.part = Part::Admin(Rc::new(Side::new(admin)));
                 true
             }
             Err(problems) => {
@@ -65,14 +80,29 @@ impl RootContext for Root {
     }
 
     fn create_http_context(&self, _context_id: u32) -> Option<Box<dyn HttpContext>> {
-        Some(match &self.0 {
+        Some(match &self.part {
             Part::None => Box::new(Http::new(None, Rc::default())),
             Part::Gate(gate, recent) => Box::new(Http::new(Some(Rc::clone(gate)), Rc::clone(recent))),
             Part::Admin(side) => Box::new(AdminHttp::new(Rc::clone(side))),
         })
     }
 
+    fn on_tick(&mut self) {
+        if let Some(notifier) = &mut self.notifier {
+            notifier.tick();
+        }
+    }
+
     fn get_type(&self) -> Option<ContextType> {
         Some(ContextType::HttpContext)
+    }
+}
+
+impl Root {
+    fn start_notifier(&mut self, gate: &Rc<Gate>) {
+        self.notifier = Notifier::start(gate);
+        if self.notifier.is_some() && host::set_tick(TICK_MS).is_err() {
+            error!("the host has no clock that ticks, so nobody is told of approvals");
+        }
     }
 }
