@@ -2,7 +2,7 @@
 //! they ended. Not a stream's part, whose calls end with it.
 
 use super::host::{self, SharedData};
-use crate::approvals::notify::{self, Claim, Ended, GivenUp, MAX_CALLS, Post};
+use crate::approvals::notify::{self, Claim, Ended, GivenUp, MAX_CALLS, Notify, Post};
 use crate::config::Gate;
 use log::{error, warn};
 use std::collections::BTreeMap;
@@ -11,30 +11,35 @@ use std::rc::Rc;
 /// Tells what one configuration is to tell.
 pub(super) struct Notifier {
     gate: Rc<Gate>,
+    /// The plugin's name.
+    plugin: Vec<u8>,
+    is_announced: bool,
     /// Calls that are under way.
     calls: BTreeMap<u32, Claim>,
 }
 
 impl Notifier {
-    /// That of a configuration that takes force; `None` where that is to tell nobody.
-    pub(super) fn start(gate: &Rc<Gate>) -> Option<Self> {
-        let notify = gate.approvals.notify.as_ref();
+    /// That of a configuration.
+    pub(super) fn new(gate: &Rc<Gate>) -> Self {
         let plugin = host::property(["plugin_name"]).ok().flatten().unwrap_or_default();
-        if notify::announce(&plugin, notify, host::now(), &mut SharedData).is_err() {
-            error!("shared data cannot be used, so nobody is told of approvals");
-        }
-        notify.is_some().then(|| Self { gate: Rc::clone(gate), calls: BTreeMap::new() })
+        Self { gate: Rc::clone(gate), plugin, is_announced: false, calls: BTreeMap::new() }
     }
 
-    /// Looks for what is to be told, and begins to tell it.
-    pub(super) fn tick(&mut self) {
+    /// Looks for what is to be told, and begins to tell it; whether it is to look again.
+    pub(super) fn tick(&mut self) -> bool {
         let gate = Rc::clone(&self.gate);
-        let Some(notify) = &gate.approvals.notify else { return };
-        let room = MAX_CALLS.saturating_sub(self.calls.len());
-        if room == 0 {
-            return;
+        let notify = gate.approvals.notify.as_ref();
+        // Not when it was configured: the host tries configurations out that then do not take force, and those never tick.
+        if !self.is_announced {
+            self.is_announced = notify::announce(&self.plugin, notify, host::now(), &mut SharedData).is_ok();
         }
-        // What cannot be read now is read with the next tick.
+        notify.inspect(|notify| self.tell(notify));
+        notify.is_some() || !self.is_announced
+    }
+
+    /// What cannot be read now is read with the next tick.
+    fn tell(&mut self, notify: &Notify) {
+        let room = MAX_CALLS.saturating_sub(self.calls.len());
         let Ok((posts, given_up)) = notify::due(notify, room, host::now(), &mut SharedData) else { return };
         given_up.iter().for_each(log);
         for Post { claim, headers, body } in posts {

@@ -18,7 +18,7 @@ proxy_wasm::main! {{
     proxy_wasm::set_root_context(|_| Box::new(Root::default()));
 }}
 
-/// How often somebody is told what is to be told, in milliseconds.
+/// How often it is looked for what is to be told, in milliseconds.
 const TICK_MS: u32 = 250;
 
 /// Holds what new streams are for, and what is done beside them.
@@ -88,8 +88,9 @@ impl RootContext for Root {
     }
 
     fn on_tick(&mut self) {
-        if let Some(notifier) = &mut self.notifier {
-            notifier.tick();
+        if self.notifier.as_mut().is_none_or(|notifier| !notifier.tick()) {
+            // It stays as it is where that cannot be, and does no harm.
+            let _ = host::set_tick(0);
         }
     }
 
@@ -100,8 +101,8 @@ impl RootContext for Root {
 
 impl Root {
     fn start_notifier(&mut self, gate: &Rc<Gate>) {
-        self.notifier = Notifier::start(gate);
-        if self.notifier.is_some() && host::set_tick(TICK_MS).is_err() {
+        self.notifier = Some(Notifier::new(gate));
+        if host::set_tick(TICK_MS).is_err() {
             error!("the host has no clock that ticks, so nobody is told of approvals");
         }
     }
