@@ -213,7 +213,7 @@ pub(super) fn call_status() -> Option<u16> {
     std::str::from_utf8(headers.first(":status")?).ok()?.parse().ok()
 }
 
-/// Has the root context's clock tick so often; 0: not any more.
+/// Has the root context's clock tick so often.
 pub(super) fn set_tick(milliseconds: u32) -> Result<(), HostError> {
     // SAFETY: takes no memory.
     check(unsafe { proxy_set_tick_period_milliseconds(milliseconds) })

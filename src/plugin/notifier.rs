@@ -11,30 +11,27 @@ use std::rc::Rc;
 /// Tells what one configuration is to tell.
 pub(super) struct Notifier {
     gate: Rc<Gate>,
-    /// The plugin's name.
-    plugin: Vec<u8>,
     is_announced: bool,
     /// Calls that are under way.
     calls: BTreeMap<u32, Claim>,
 }
 
 impl Notifier {
-    /// That of a configuration.
-    pub(super) fn new(gate: &Rc<Gate>) -> Self {
-        let plugin = host::property(["plugin_name"]).ok().flatten().unwrap_or_default();
-        Self { gate: Rc::clone(gate), plugin, is_announced: false, calls: BTreeMap::new() }
+    /// That of a configuration; `None` where that is to tell nobody.
+    pub(super) fn new(gate: &Rc<Gate>) -> Option<Self> {
+        let tells = gate.approvals.notify.is_some();
+        tells.then(|| Self { gate: Rc::clone(gate), is_announced: false, calls: BTreeMap::new() })
     }
 
-    /// Looks for what is to be told, and begins to tell it; whether it is to look again.
-    pub(super) fn tick(&mut self) -> bool {
+    /// Looks for what is to be told, and begins to tell it.
+    pub(super) fn tick(&mut self) {
         let gate = Rc::clone(&self.gate);
-        let notify = gate.approvals.notify.as_ref();
+        let Some(notify) = &gate.approvals.notify else { return };
         // Not when it was configured: the host tries configurations out that then do not take force, and those never tick.
         if !self.is_announced {
-            self.is_announced = notify::announce(&self.plugin, notify, host::now(), &mut SharedData).is_ok();
+            self.is_announced = notify::announce(notify, &mut SharedData).is_ok();
         }
-        notify.inspect(|notify| self.tell(notify));
-        notify.is_some() || !self.is_announced
+        self.tell(notify);
     }
 
     /// What cannot be read now is read with the next tick.

@@ -88,9 +88,8 @@ impl RootContext for Root {
     }
 
     fn on_tick(&mut self) {
-        if self.notifier.as_mut().is_none_or(|notifier| !notifier.tick()) {
-            // It stays as it is where that cannot be, and does no harm.
-            let _ = host::set_tick(0);
+        if let Some(notifier) = &mut self.notifier {
+            notifier.tick();
         }
     }
 
@@ -101,8 +100,8 @@ impl RootContext for Root {
 
 impl Root {
     fn start_notifier(&mut self, gate: &Rc<Gate>) {
-        self.notifier = Some(Notifier::new(gate));
-        if host::set_tick(TICK_MS).is_err() {
+        self.notifier = Notifier::new(gate);
+        if self.notifier.is_some() && host::set_tick(TICK_MS).is_err() {
             error!("the host has no clock that ticks, so nobody is told of approvals");
         }
     }

@@ -21,6 +21,9 @@ const FIRST_PAUSE_MS: u64 = 1000;
 /// No pause and no call takes that long; a time further ahead was written before a clock stepped back.
 const MAX_WAIT_MS: u64 = 600_000;
 
+/// What was settled longer ago, and nobody has begun to tell, is not told: nobody was to be told then.
+pub(super) const HISTORY_MS: u64 = 600_000;
+
 /// One event that one worker tells, for the so-many-th time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Claim {
@@ -39,8 +42,6 @@ pub(super) struct Terms {
     pub(super) attempts: u8,
     /// From this many milliseconds on a worker that says nothing is taken for dead.
     pub(super) patience: u64,
-    /// What was settled before this millisecond is not told, unless its beginning was.
-    pub(super) since: u64,
 }
 
 /// What a look at all approvals brings.
@@ -184,7 +185,7 @@ impl Ledger {
         for (_, entry) in table.entries() {
             let (event, at) = Event::of(entry, now);
             let next = match known.get(&entry.id) {
-                None if event != Event::Pending && at < terms.since => Next::Nothing,
+                None if event != Event::Pending && now.saturating_sub(at) > HISTORY_MS => Next::Nothing,
                 None => first(at, now),
                 Some(record) if record.claim.event == event => record.next(terms, now),
                 Some(record) => record.next_event(at, now),

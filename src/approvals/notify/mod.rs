@@ -87,18 +87,13 @@ impl fmt::Display for GivenUp {
     }
 }
 
-/// A configuration takes force that has this to say of `notify`. `plugin` is its name: of several plugins on one store the
-/// last that is to tell somebody does so for all.
+/// From now on these settings tell, and those before do not. To be called when they are surely in force: of several plugins
+/// on one store the last that calls this tells of the approvals of all.
 ///
 /// # Errors
 /// When the store fails, or holds what is not ours.
-pub fn announce(
-    plugin: &[u8],
-    notify: Option<&Notify>,
-    now: Timestamp,
-    store: &mut dyn Store,
-) -> Result<(), Unavailable> {
-    force::announce(plugin, notify, now.millis(), store)
+pub fn announce(notify: &Notify, store: &mut dyn Store) -> Result<(), Unavailable> {
+    force::announce(notify, store)
 }
 
 /// What is to be told now, at most `room` events, which are the caller's to tell from now on; and what nobody tells any
@@ -112,9 +107,11 @@ pub fn due(
     now: Timestamp,
     store: &mut dyn Store,
 ) -> Result<(Vec<Post>, Vec<GivenUp>), Unavailable> {
-    let Some(since) = force::since(notify, store)? else { return Ok(Default::default()) };
+    if !force::is_in_force(notify, store)? {
+        return Ok(Default::default());
+    }
     let patience = u64::from(notify.timeout_ms).saturating_add(SLACK_MS);
-    let terms = Terms { attempts: notify.attempts, patience, since };
+    let terms = Terms { attempts: notify.attempts, patience };
     let (Due { claims, given_up }, table) = claim(&terms, room, now.millis(), store)?;
     let posts = claims.into_iter().filter_map(|claim| notify.post(claim, &table, now.millis(), store)).collect();
     let given_up = given_up.into_iter().map(|claim| GivenUp { claim, last: Ended::Silent }).collect();

@@ -1,6 +1,6 @@
 //! Workers that tell of approvals: who tells what, when, how often, and in which words.
 
-use super::ledger::RIPE_MS;
+use super::ledger::{HISTORY_MS, RIPE_MS};
 use super::*;
 use crate::approvals::book::{self, Asking, Standing};
 use crate::approvals::{Id, MAX_ENTRIES, Redaction, Shown};
@@ -27,10 +27,10 @@ fn at(millis: u64) -> Timestamp {
     Timestamp::from_millis(millis)
 }
 
-/// A store on which somebody is to be told since long.
+/// A store on which these settings tell.
 fn store() -> MemoryStore {
     let mut store = MemoryStore::default();
-    announce(b"gate", Some(&notify()), at(1), &mut store).unwrap();
+    announce(&notify(), &mut store).unwrap();
     store
 }
 
@@ -103,7 +103,7 @@ fn each_event_is_told_once_whichever_way_it_is_settled() {
             assert_eq!((&body["data"]["note"], &body["data"]["decided_at"]), (&json!("checked"), &body["timestamp"]));
         }
         report(&notify(), &post.claim, Ended::Status(200), at(settled_at), &mut store).unwrap();
-        assert_eq!(look(NOW + 10 * MINUTE, &mut store), [], "{event:?} is told");
+        assert_eq!(look(NOW + 5 * MINUTE, &mut store), [], "{event:?} is told");
     }
 }
 
@@ -246,7 +246,7 @@ fn a_last_attempt_without_a_word_is_given_up() {
     let mut store = store();
     let id = wait(1, "g", NOW, &mut store);
     let once = Notify { attempts: 1, ..notify() };
-    announce(b"gate", Some(&once), at(NOW), &mut store).unwrap();
+    announce(&once, &mut store).unwrap();
     assert_eq!(due(&once, 1, at(NOW + 1000), &mut store).unwrap().0.len(), 1);
     let (posts, given_up) = due(&once, 1, at(NOW + 10_000), &mut store).unwrap();
     assert_eq!((posts.len(), given_up.len()), (0, 1));
@@ -320,29 +320,28 @@ fn a_flood_of_approvals_that_come_and_go_keeps_the_ledger_small() {
 #[test]
 fn a_reload_takes_up_what_is_untold_and_silences_what_was_before() {
     let mut store = MemoryStore::default();
-    let settled = wait(1, "g", NOW, &mut store);
-    book::decide(settled, true, None, NOW, &mut store).unwrap();
-    let waiting = wait(2, "g", NOW, &mut store);
+    let waiting = wait(1, "g", NOW, &mut store);
     let (old, new) = (notify(), Notify { path: "/v2".into(), ..notify() });
     let look = |notify: &Notify, now: u64, store: &mut MemoryStore| due(notify, MAX_CALLS, at(now), store).unwrap().0;
     assert_eq!(look(&old, NOW + 1000, &mut store), [], "it is not in force");
-    announce(b"gate", Some(&old), at(NOW + 1000), &mut store).unwrap();
+    announce(&old, &mut store).unwrap();
     let posts = look(&old, NOW + 1000, &mut store);
-    assert_eq!(events(&posts), [(waiting, Event::Pending, 1)], "what was settled before is history");
+    assert_eq!(events(&posts), [(waiting, Event::Pending, 1)]);
     report(&old, &posts[0].claim, Ended::NotMade, at(NOW + 1000), &mut store).unwrap();
 
-    announce(b"gate", Some(&new), at(NOW + 2000), &mut store).unwrap();
-    announce(b"other", None, at(NOW + 2000), &mut store).unwrap();
+    announce(&new, &mut store).unwrap();
     assert_eq!(look(&old, NOW + 4000, &mut store), [], "its streams may live for hours");
     let posts = look(&new, NOW + 4000, &mut store);
     assert_eq!((events(&posts), posts[0].headers[1].1.as_str()), (vec![(waiting, Event::Pending, 2)], "/v2"));
-    report(&new, &posts[0].claim, Ended::Status(200), at(NOW + 4000), &mut store).unwrap();
+}
 
-    announce(b"gate", None, at(NOW + 5000), &mut store).unwrap();
-    book::decide(waiting, true, None, NOW + 6000, &mut store).unwrap();
-    assert_eq!(look(&new, NOW + 7000, &mut store), []);
-    announce(b"gate", Some(&new), at(NOW + 8000), &mut store).unwrap();
-    assert_eq!(events(&look(&new, NOW + 8000, &mut store)), [(waiting, Event::Approved, 1)], "its beginning was told");
+#[test]
+fn what_was_settled_long_before_anybody_was_to_be_told_is_history() {
+    let mut store = store();
+    let (old, new) = (wait(1, "g", NOW, &mut store), wait(2, "g", NOW, &mut store));
+    book::decide(old, true, None, NOW, &mut store).unwrap();
+    book::decide(new, false, None, NOW + 1, &mut store).unwrap();
+    assert_eq!(events(&look(NOW + HISTORY_MS + 1, &mut store)), [(new, Event::Denied, 1)]);
 }
 
 #[test]
