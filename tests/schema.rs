@@ -308,7 +308,9 @@ fn configuration() -> Value {
         "strip_authorization": false, "strip_cookies": true, "jwt_payload_key": "k",
         "limits": {"store": "rate_limit_service", "cluster": "c", "domain": "d", "timeout_ms": 1, "on_failure": "local", "maxima": "policy", "lease": 2},
         "approvals": {"url": "https://a.b:1/c?d=e", "redact": ["args.a", "args.é.b c"], "max_held": 0,
-            "keys": [{"id": "a.b", "ed25519": "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="}]},
+            "keys": [{"id": "a.b", "ed25519": "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="}],
+            "notify": {"cluster": "c", "path": "/", "authority": "h:1", "timeout_ms": 1, "attempts": 1,
+                "hmac_sha256": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}},
         "grants": [
             {"id": "a", "label": "A", "match": {"bearer_sha256": "0".repeat(64)}, "policy": "x"},
             {"id": "b", "match": {"header": {"name": "x-agent", "equals": "b"}}, "policy": null},

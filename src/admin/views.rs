@@ -1,19 +1,15 @@
 //! Approvals as the admin API writes them.
 
-use crate::approvals::{Entry, Shown, State};
+use crate::approvals::{Entry, Shown};
 use crate::timestamp::Timestamp;
 use serde_json::{Map, Value, json};
 
 /// The states of the API: those of approvals, and that their time has run out.
 pub(super) const STATES: [&str; 5] = ["pending", "approved", "denied", "used", "expired"];
 
-fn state(entry: &Entry, now: Timestamp) -> &'static str {
-    if entry.state != State::Used && !entry.is_live(now.millis()) { "expired" } else { entry.state.as_str() }
-}
-
 /// `{"approvals": [...]}`; all, or those in one state.
 pub(super) fn list(all: &[(Entry, Option<Shown>)], wanted: Option<&str>, now: Timestamp) -> String {
-    let chosen = all.iter().filter(|(entry, _)| wanted.is_none_or(|wanted| state(entry, now) == wanted));
+    let chosen = all.iter().filter(|(entry, _)| wanted.is_none_or(|wanted| entry.shown_state(now.millis()) == wanted));
     let texts: Vec<String> = chosen.map(|(entry, shown)| one(entry, shown.as_ref(), now)).collect();
     format!(r#"{{"approvals":[{}]}}"#, texts.join(","))
 }
@@ -22,7 +18,7 @@ pub(super) fn one(entry: &Entry, shown: Option<&Shown>, now: Timestamp) -> Strin
     let time = |millis: u64| Value::from(Timestamp::from_millis(millis).to_string());
     let mut members = Map::new();
     members.insert("id".into(), entry.id.to_string().into());
-    members.insert("state".into(), state(entry, now).into());
+    members.insert("state".into(), entry.shown_state(now.millis()).into());
     members.insert("created_at".into(), time(entry.id.created));
     members.insert("expires_at".into(), time(entry.expires));
     let mut arguments = "null";

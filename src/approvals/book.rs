@@ -251,7 +251,7 @@ fn shown_key(place: usize) -> Vec<u8> {
 }
 
 /// What was written down of this approval; `None` where that is another's, or not there.
-fn shown_at(place: usize, id: Id, store: &mut dyn Store) -> Option<Shown> {
+pub(super) fn shown_at(place: usize, id: Id, store: &mut dyn Store) -> Option<Shown> {
     let (value, _) = store.get(&shown_key(place)).ok()??;
     let shown: Shown = serde_json::from_slice(&value).ok()?;
     (shown.id == id.to_string()).then_some(shown)

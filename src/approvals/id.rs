@@ -11,7 +11,7 @@ pub(super) const ID_BYTES: usize = 32 + 6;
 
 /// Which call was asked for, and when: two approvals of one call have two names, so that nobody approves the second by the
 /// name of the first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Id {
     /// See [`Call::digest`](super::Call::digest).
     pub digest: [u8; 32],

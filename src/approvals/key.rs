@@ -134,7 +134,7 @@ impl SigningKey {
 }
 
 /// There is no length that HMAC would refuse.
-fn mac(secret: &[u8], message: &[u8]) -> Option<Hmac<Sha256>> {
+pub(super) fn mac(secret: &[u8], message: &[u8]) -> Option<Hmac<Sha256>> {
     let mac = <Hmac<Sha256> as Mac>::new_from_slice(secret).ok()?;
     Some(mac.chain_update(message))
 }

@@ -11,6 +11,7 @@ mod id;
 mod kept;
 mod key;
 mod nonces;
+pub mod notify;
 mod shown;
 mod table;
 mod token;

@@ -78,6 +78,12 @@ impl Entry {
     pub const fn is_live(&self, now: u64) -> bool {
         now < self.expires
     }
+
+    /// Its state as people are told it, where time running out is one.
+    #[must_use]
+    pub fn shown_state(&self, now: u64) -> &'static str {
+        if self.state != State::Used && !self.is_live(now) { "expired" } else { self.state.as_str() }
+    }
 }
 
 /// Short for a grant's id.

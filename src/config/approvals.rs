@@ -1,6 +1,8 @@
 //! What holds for calls that a person must approve.
 
 use super::grants::open;
+use super::notify;
+use crate::approvals::notify::Notify;
 use crate::approvals::{HMAC_SECRET_BYTES, Key, Keys, Redaction};
 use crate::policy::{Fields, Pointer, Problems};
 use crate::wire::value::Value;
@@ -26,11 +28,14 @@ pub struct Approvals {
     pub keys: Keys,
     /// How many calls each worker holds at a time, whose rules have them wait.
     pub max_held: usize,
+    /// Who is told of them.
+    pub notify: Option<Notify>,
 }
 
 impl Default for Approvals {
     fn default() -> Self {
-        Self { url: None, redaction: Redaction::default(), keys: Keys::default(), max_held: DEFAULT_MAX_HELD }
+        let (redaction, keys) = (Redaction::default(), Keys::default());
+        Self { url: None, redaction, keys, max_held: DEFAULT_MAX_HELD, notify: None }
     }
 }
 
@@ -52,8 +57,9 @@ impl Approvals {
         }
         let keys = read_keys(&mut fields, problems);
         let max_held = fields.integer("max_held", 0..=MAX_HELD, problems).unwrap_or(DEFAULT_MAX_HELD);
+        let notify = notify::read(&mut fields, url.as_deref(), problems);
         fields.finish(problems);
-        Self { url, redaction: Redaction::new(paths).unwrap_or_default(), keys, max_held }
+        Self { url, redaction: Redaction::new(paths).unwrap_or_default(), keys, max_held, notify }
     }
 }
 

@@ -99,7 +99,7 @@ impl LimitService {
     }
 }
 
-fn read_name(fields: &mut Fields<'_>, member: &'static str, problems: &mut Problems) -> Option<String> {
+pub(super) fn read_name(fields: &mut Fields<'_>, member: &'static str, problems: &mut Problems) -> Option<String> {
     fields.require(member, problems);
     let name = fields.string(member, problems)?;
     if !(1..=MAX_NAME_BYTES).contains(&name.len()) || !name.bytes().all(|byte| byte.is_ascii_graphic()) {

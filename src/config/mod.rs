@@ -7,6 +7,7 @@ mod admin;
 mod approvals;
 mod grants;
 mod limits;
+mod notify;
 mod settings;
 
 pub use admin::Admin;

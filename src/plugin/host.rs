@@ -12,7 +12,7 @@ use crate::exchange::{HeaderEdit, Headers, Reply, Verified};
 use crate::policy::{Claim, PutError, Store, Unavailable, Unclear, Version};
 use crate::timestamp::Timestamp;
 use crate::wire::{pairs, rls};
-use proxy_wasm::hostcalls::dispatch_grpc_call;
+use proxy_wasm::hostcalls::{dispatch_grpc_call, dispatch_http_call};
 use proxy_wasm::types::{BufferType, MapType};
 use std::ptr::null_mut;
 use std::time::Duration;
@@ -203,6 +203,27 @@ pub(super) fn ask(service: &LimitService, message: &[u8]) -> Result<u32, HostErr
     let timeout = Duration::from_millis(service.timeout_ms.into());
     dispatch_grpc_call(target, rls::SERVICE, rls::METHOD, Vec::new(), Some(message), timeout)
         .map_err(|status| HostError(status as u32))
+}
+
+/// Makes an HTTP call; its number, which its end is reported under.
+///
+/// By the SDK's own wrapper, as in [`ask`] (`Context::httpCall`).
+pub(super) fn post(
+    cluster: &str,
+    headers: &[(&'static str, String)],
+    body: &str,
+    timeout_ms: u32,
+) -> Result<u32, HostError> {
+    let headers = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let timeout = Duration::from_millis(timeout_ms.into());
+    dispatch_http_call(cluster, headers, Some(body.as_bytes()), Vec::new(), timeout)
+        .map_err(|status| HostError(status as u32))
+}
+
+/// The status of a call that has ended, while that is reported; `None` without an answer.
+pub(super) fn call_status() -> Option<u16> {
+    let headers = headers(MapType::HttpCallResponseHeaders).ok()?;
+    std::str::from_utf8(headers.first(":status")?).ok()?.parse().ok()
 }
 
 /// Sets the filter state `wasm.<name>` of this stream.

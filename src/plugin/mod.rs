@@ -10,6 +10,8 @@ mod host;
 #[cfg(target_os = "wasi")]
 mod http;
 #[cfg(target_os = "wasi")]
+mod notifier;
+#[cfg(target_os = "wasi")]
 mod root;
 #[cfg(target_os = "wasi")]
 mod stream;

@@ -4,6 +4,7 @@ use super::admin::AdminHttp;
 use super::hall::Hall;
 use super::host::{self, SharedData};
 use super::http::Http;
+use super::notifier::Notifier;
 use crate::admin::{self, Side};
 use crate::config::{Gate, Role};
 use crate::recent::Recent;
@@ -16,14 +17,20 @@ use std::time::Duration;
 proxy_wasm::main! {{
     // What may be logged is the configuration's choice; Envoy's component log level filters again.
     proxy_wasm::set_log_level(LogLevel::Info);
-    proxy_wasm::set_root_context(|id| Box::new(Root { id, part: Part::None }));
+    proxy_wasm::set_root_context(|id| Box::new(Root { id, part: Part::None, notifier: None }));
 }}
 
-/// Holds what new streams are for.
+/// How soon a decision reaches a call that is held for it.
+const TICK_FOR_HELD: Duration = Duration::from_millis(100);
+/// How soon somebody is told.
+const TICK_TO_TELL: Duration = Duration::from_millis(250);
+
+/// Holds what new streams are for, and what is done beside them.
 struct Root {
     /// The host's number of this context.
     id: u32,
     part: Part,
+    notifier: Option<Notifier>,
 }
 
 enum Part {
@@ -33,13 +40,16 @@ enum Part {
     Admin(Rc<Side>),
 }
 
-/// How soon a decision reaches a call that is held for it.
-const TICK: Duration = Duration::from_millis(100);
-
 impl Context for Root {
     fn on_grpc_call_response(&mut self, call: u32, status: u32, size: usize) {
         if let Part::Gate(_, _, hall) = &self.part {
             hall.answered(call, status, size);
+        }
+    }
+
+    fn on_http_call_response(&mut self, call: u32, _headers: usize, _body_size: usize, _trailers: usize) {
+        if let Some(notifier) = &mut self.notifier {
+            notifier.ended(call);
         }
     }
 }
@@ -59,14 +69,17 @@ impl RootContext for Root {
                 admin::note_in_force(&mut gate, host::now(), &mut SharedData);
                 let recent = Recent::new(gate.settings.decisions);
                 recent.announce(&mut SharedData);
-                if gate.holds_calls()
-                    && let Err(failure) = host::tick_every(TICK)
-                {
-                    error!("configuration refused: the host has no timer for held calls: {failure:?}");
+                let gate = Rc::<Gate>::from(gate);
+                let notifier = Notifier::new(&gate);
+                let tick =
+                    if gate.holds_calls() { Some(TICK_FOR_HELD) } else { notifier.is_some().then_some(TICK_TO_TELL) };
+                if let Some(Err(failure)) = tick.map(host::tick_every) {
+                    error!("configuration refused: the host has no timer: {failure:?}");
                     return false;
                 }
+                self.notifier = notifier;
                 let hall = Hall::new(gate.approvals.max_held);
-                self.part = Part::Gate(gate.into(), recent.into(), hall.into());
+                self.part = Part::Gate(gate, recent.into(), hall.into());
                 true
             }
             Ok(Role::Admin(admin)) => {
@@ -84,6 +97,10 @@ impl RootContext for Root {
     }
 
     fn on_tick(&mut self) {
+        // First, because the hall has the host take other contexts for meant.
+        if let Some(notifier) = &mut self.notifier {
+            notifier.tick();
+        }
         if let Part::Gate(_, _, hall) = &self.part {
             hall.look(self.id);
         }

@@ -48,6 +48,7 @@ mod load;
 #[path = "../support/mod.rs"]
 mod native;
 mod neighbours;
+mod notify;
 mod pins;
 mod random;
 mod rate_limit_service;
