@@ -8,14 +8,25 @@ pub(super) struct Page {
     pub(super) text: &'static str,
 }
 
-static PAGES: [Page; 3] = [
+macro_rules! script {
+    ($name:literal) => {
+        Page {
+            path: concat!("/", $name),
+            content_type: "text/javascript; charset=utf-8",
+            text: include_str!(concat!("console/", $name)),
+        }
+    };
+}
+
+static PAGES: [Page; 8] = [
     Page { path: "/", content_type: "text/html; charset=utf-8", text: include_str!("console/index.html") },
     Page { path: "/console.css", content_type: "text/css; charset=utf-8", text: include_str!("console/console.css") },
-    Page {
-        path: "/console.js",
-        content_type: "text/javascript; charset=utf-8",
-        text: include_str!("console/console.js"),
-    },
+    script!("approvals.js"),
+    script!("console.js"),
+    script!("elements.js"),
+    script!("gateway.js"),
+    script!("texts.js"),
+    script!("times.js"),
 ];
 
 pub(super) fn page(path: &str) -> Option<&'static Page> {
