@@ -81,13 +81,13 @@ soak: wasm ## 1,000 event streams under load, restarts and reloads: [SECONDS=300
 	  cargo test --locked --test envoy soak:: -- --nocapture --test-threads 1
 
 limits-soak: wasm ## What limits promise, to the full: millions of calls and sessions, outages, 10,000 reloads
-	scripts/cargo-wasm.sh wasm32-wasip1 build --release --locked --example do_nothing
+	scripts/wasm.sh --example do_nothing
 	scripts/ratelimit.sh
 	envoy=$$(scripts/envoy.sh) && MCP_POLICY_E2E=required MCP_POLICY_ENVOY=$$envoy MCP_POLICY_LIMITS=full \
 	  cargo test --locked --test envoy limits:: -- --nocapture --test-threads 1
 
 bench: wasm ## What the plugin costs, beside a filter that does nothing
-	scripts/cargo-wasm.sh wasm32-wasip1 build --release --locked --example do_nothing
+	scripts/wasm.sh --example do_nothing
 	envoy=$$(scripts/envoy.sh) && MCP_POLICY_E2E=required MCP_POLICY_ENVOY=$$envoy cargo bench --locked --bench gate
 
 bench-decide: ## What a decision costs by the size of the policy; fails when it grows with it

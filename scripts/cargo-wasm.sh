@@ -54,7 +54,7 @@ cargo=/usr/bin/cargo
 
 # A module belongs where the other route leaves it. Removed first, because cargo links that name to its own copy.
 [ "$command" = build ] || exit 0
-for module in target/debian/"$target"/release/{,examples/}*.wasm; do
+for module in target/debian/"$target"/{release,playground}/{,examples/}*.wasm; do
   [ -f "$module" ] || continue
   place=target/${module#target/debian/}
   mkdir -p "${place%/*}"

@@ -22,6 +22,7 @@ pub mod cases;
 mod claims;
 pub mod config;
 pub mod exchange;
+pub mod playground;
 mod plugin;
 pub mod policy;
 pub mod recent;

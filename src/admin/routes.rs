@@ -89,7 +89,11 @@ impl Route {
     pub(super) fn answer(self, body: &[u8], side: &Side, now: Timestamp, store: &mut dyn Store) -> Reply {
         match self {
             Self::Health => json(200, r#"{"status":"ok"}"#.to_owned()),
-            Self::Page(page) => reply(200, page.content_type, page.text.as_bytes().to_vec()),
+            Self::Page(page) => {
+                let mut reply = reply(200, page.content_type, page.body.to_vec());
+                reply.headers.extend(page.encoding.map(|encoding| ("content-encoding", Cow::Borrowed(encoding))));
+                reply
+            }
             Self::Approvals(state) => match book::list(now.millis(), store) {
                 Ok(all) => json(200, views::list(&all, state, now)),
                 Err(_) => undecided(Undecided::Unavailable),

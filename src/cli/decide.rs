@@ -7,8 +7,7 @@ use super::{Source, unusable, validate};
 use clap::{Args, ValueEnum};
 use mcp_policy::cases::{Call, Defaults};
 use mcp_policy::config::Gate;
-use mcp_policy::policy::{Decision, MemoryStore, Outcome, Policy, Trace, Untraced, Verdict};
-use mcp_policy::wire::mcp::Feature;
+use mcp_policy::policy::{Decision, MemoryStore, Outcome, Policy, StepKind, Steps, Untraced};
 use serde::Serialize;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -116,7 +115,7 @@ fn decide(judge: &Judge, calls: Box<dyn BufRead>, arguments: &Arguments, out: &m
                 writeln!(out, "{}", serde_json::to_string(&line)?)?;
             }
             Format::Text => {
-                let mut steps = Steps::of(&call);
+                let mut steps = Steps::of(call.target().map(|target| target.feature));
                 let decision = match policy {
                     Ok(policy) => call.make(policy, &mut store, &mut steps),
                     Err(refusal) => *refusal,
@@ -137,41 +136,6 @@ struct Line<'d> {
     message: &'d str,
 }
 
-/// The steps of one decision, as lines.
-#[derive(Debug)]
-struct Steps {
-    /// Where its entry would stand.
-    section: &'static str,
-    lines: Vec<String>,
-}
-
-impl Steps {
-    fn of(call: &Call) -> Self {
-        let section = match call.target().map(|target| target.feature) {
-            Some(Feature::Prompt) => "prompts",
-            Some(Feature::Resource) => "resources",
-            Some(Feature::Tool) | None => "tools",
-        };
-        Self { section, lines: Vec::new() }
-    }
-}
-
-impl Trace for Steps {
-    fn entry(&mut self, pointer: Option<&str>) {
-        let line = pointer.map_or_else(|| format!("no entry of {}", self.section), |at| format!("entry    {at}"));
-        self.lines.push(line);
-    }
-
-    fn step(&mut self, rule: &str, verdict: Verdict) {
-        let word = match verdict {
-            Verdict::Passed => "passed ",
-            Verdict::Noted => "shadow ",
-            Verdict::Decided => "decided",
-        };
-        self.lines.push(format!("{word}  {rule}"));
-    }
-}
-
 fn explain(number: u64, call: &Call, steps: &Steps, decision: &Decision<'_>, out: &mut dyn Write) -> io::Result<()> {
     let what = match (&call.method, call.target()) {
         (Some(method), Some(target)) => format!("{method} {}", target.name),
@@ -180,8 +144,12 @@ fn explain(number: u64, call: &Call, steps: &Steps, decision: &Decision<'_>, out
     };
     let session = call.session.as_ref().map(|session| format!(", session {session}")).unwrap_or_default();
     writeln!(out, "{number}: {what} at {}, grant {}{session}", call.at, call.grant)?;
-    for step in &steps.lines {
-        writeln!(out, "  {step}")?;
+    for (kind, at) in steps.iter() {
+        match kind {
+            StepKind::Entry => writeln!(out, "  entry    {at}"),
+            StepKind::NoEntry => writeln!(out, "  no entry of {at}"),
+            StepKind::Passed | StepKind::Shadow | StepKind::Decided => writeln!(out, "  {:7}  {at}", kind.as_str()),
+        }?;
     }
     let message = if decision.message.is_empty() { String::new() } else { format!(": {}", decision.message) };
     writeln!(out, "  {}{message}", decision.outcome.as_str())?;

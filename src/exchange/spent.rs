@@ -60,17 +60,7 @@ fn words(budget: &Budget) -> String {
 
 /// `more`: the text of further members.
 fn object(budget: &Budget, more: &str) -> String {
-    let Budget { counter, limit, remaining, window, window_seconds, resets_in } = budget;
-    let number = |number: &Option<u64>| number.map_or("null".to_owned(), |number| number.to_string());
-    format!(
-        r#"{{"counter":{},"limit":{},"remaining":{},"window":{},"window_seconds":{},"reset_seconds":{}{more}}}"#,
-        string(counter),
-        amount(*limit),
-        amount(*remaining),
-        string(window),
-        number(window_seconds),
-        number(resets_in),
-    )
+    format!("{{{}{more}}}", budget.members())
 }
 
 fn headers(budget: &Budget) -> Vec<(&'static str, Cow<'static, str>)> {

@@ -2,6 +2,7 @@
 
 use super::number::MICROS;
 use super::window::Window;
+use crate::wire::value::Value;
 
 /// The state of one limit for one call.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +32,25 @@ impl Budget {
             window_seconds: (window != Window::Session).then(|| end.saturating_sub(start)),
             resets_in,
         }
+    }
+}
+
+impl Budget {
+    /// As the members of a JSON object, without its braces.
+    #[must_use]
+    pub fn members(&self) -> String {
+        let Self { counter, limit, remaining, window, window_seconds, resets_in } = self;
+        let text = |text: &str| Value::String(text.to_owned()).compact();
+        let number = |number: &Option<u64>| number.map_or("null".to_owned(), |number| number.to_string());
+        format!(
+            r#""counter":{},"limit":{},"remaining":{},"window":{},"window_seconds":{},"reset_seconds":{}"#,
+            text(counter),
+            amount(*limit),
+            amount(*remaining),
+            text(window),
+            number(window_seconds),
+            number(resets_in),
+        )
     }
 }
 

@@ -257,7 +257,7 @@ impl Policy {
 }
 
 impl Section {
-    fn hides(&self, name: &str) -> bool {
+    pub(super) fn hides(&self, name: &str) -> bool {
         self.hide.get(name).is_some()
     }
 

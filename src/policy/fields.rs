@@ -129,7 +129,7 @@ impl<'v> Fields<'v> {
         for (name, _) in self.members {
             if !self.known.contains(&name.as_str()) {
                 let hint = did_you_mean(name, &self.known);
-                problems.add(&self.at, format!("unknown field {}{hint}", Value::String(name.clone())));
+                problems.add_unknown(&self.at, name, &hint);
             }
         }
     }

@@ -1,5 +1,6 @@
 //! What is wrong with a document: every problem, each with its place and one sentence.
 
+use crate::wire::value::Value;
 use std::fmt;
 
 /// A place in a document (RFC 6901).
@@ -55,6 +56,8 @@ pub struct Problem {
     pub pointer: Pointer,
     /// What was found and what is allowed.
     pub message: String,
+    /// The member at this place whose name is the mistake, where that is one that nothing knows.
+    pub member: Option<String>,
 }
 
 impl fmt::Display for Problem {
@@ -71,7 +74,13 @@ pub struct Problems(Vec<Problem>);
 impl Problems {
     /// Notes one more.
     pub fn add(&mut self, pointer: &Pointer, message: impl Into<String>) {
-        self.0.push(Problem { pointer: pointer.clone(), message: message.into() });
+        self.0.push(Problem { pointer: pointer.clone(), message: message.into(), member: None });
+    }
+
+    /// Notes the member `name` that nothing knows; `hint`: what follows its name.
+    pub fn add_unknown(&mut self, pointer: &Pointer, name: &str, hint: &str) {
+        let message = format!("unknown field {}{hint}", Value::String(name.to_owned()));
+        self.0.push(Problem { pointer: pointer.clone(), message, member: Some(name.to_owned()) });
     }
 
     /// Notes all of `others`.

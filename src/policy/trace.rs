@@ -2,6 +2,8 @@
 //!
 //! The same code decides with and without a listener, so an explanation cannot differ from a decision.
 
+use crate::wire::mcp::Feature;
+
 /// What one step made of the call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
@@ -29,4 +31,77 @@ pub struct Untraced;
 
 impl Trace for Untraced {
     fn step(&mut self, _rule: &str, _verdict: Verdict) {}
+}
+
+/// What a step was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StepKind {
+    /// The entry that applies.
+    Entry,
+    /// No entry applies.
+    NoEntry,
+    /// A rule that let the call pass.
+    Passed,
+    /// A rule in shadow mode that would have refused.
+    Shadow,
+    /// The rule that decided.
+    Decided,
+}
+
+impl StepKind {
+    /// Its word for programs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Entry => "entry",
+            Self::NoEntry => "no_entry",
+            Self::Passed => "passed",
+            Self::Shadow => "shadow",
+            Self::Decided => "decided",
+        }
+    }
+}
+
+/// Keeps the steps of one decision.
+#[derive(Debug, Clone)]
+pub struct Steps {
+    /// Where an entry would stand.
+    section: &'static str,
+    list: Vec<(StepKind, String)>,
+}
+
+impl Steps {
+    /// Of a message that reaches something of this kind, if anything.
+    #[must_use]
+    pub fn of(feature: Option<Feature>) -> Self {
+        let section = match feature {
+            Some(Feature::Prompt) => "prompts",
+            Some(Feature::Resource) => "resources",
+            Some(Feature::Tool) | None => "tools",
+        };
+        Self { section, list: Vec::new() }
+    }
+
+    /// Each of them, with the entry's pointer, the section that has none, or the rule.
+    pub fn iter(&self) -> impl Iterator<Item = (StepKind, &str)> {
+        self.list.iter().map(|(kind, at)| (*kind, at.as_str()))
+    }
+}
+
+impl Trace for Steps {
+    fn entry(&mut self, pointer: Option<&str>) {
+        self.list.push(match pointer {
+            Some(at) => (StepKind::Entry, at.to_owned()),
+            None => (StepKind::NoEntry, self.section.to_owned()),
+        });
+    }
+
+    fn step(&mut self, rule: &str, verdict: Verdict) {
+        let kind = match verdict {
+            Verdict::Passed => StepKind::Passed,
+            Verdict::Noted => StepKind::Shadow,
+            Verdict::Decided => StepKind::Decided,
+        };
+        self.list.push((kind, rule.to_owned()));
+    }
 }

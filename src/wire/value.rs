@@ -32,6 +32,17 @@ pub enum DocumentError {
     NotText(usize),
 }
 
+impl DocumentError {
+    /// The byte offset of the mistake, or where the string before it ends.
+    #[must_use]
+    pub fn position(self) -> usize {
+        match self {
+            Self::Json(error) => error.position(),
+            Self::NotText(at) => at,
+        }
+    }
+}
+
 impl From<Error> for DocumentError {
     fn from(error: Error) -> Self {
         Self::Json(error)

@@ -8,13 +8,12 @@ mod order;
 mod schema;
 mod tools;
 
-pub use tools::ToolList;
+pub use tools::{Tool, ToolList};
 
 use super::pattern::Pattern;
 use super::pin::Pin;
 use super::problem::{Pointer, Problems, did_you_mean};
 use crate::wire::value::Value;
-use tools::Tool;
 
 /// Lists of rules, in the order in which they are asked.
 const RULES: [&str; 3] = ["require", "deny_if", "require_approval"];

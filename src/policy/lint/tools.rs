@@ -1,10 +1,10 @@
-//! The tools that a server lists, as far as a policy's warnings ask for them.
+//! The tools that a server lists, as far as a policy is held against them.
 
 use super::super::pin::Pin;
 use crate::wire::json::Reader;
-use serde_json::Value;
+use crate::wire::value::Value;
 
-/// Tools by name, with what each takes.
+/// Tools, with what each takes.
 #[derive(Debug, Clone)]
 pub struct ToolList {
     pub(super) tools: Vec<Tool>,
@@ -12,10 +12,17 @@ pub struct ToolList {
 
 /// One tool.
 #[derive(Debug, Clone)]
-pub(super) struct Tool {
-    pub(super) name: String,
+pub struct Tool {
+    /// Its name.
+    pub name: String,
+    /// Its name for people, where it has one.
+    pub title: Option<String>,
+    /// What it does, in the server's words.
+    pub description: Option<String>,
+    /// All that the list says of it, the text of a JSON object.
+    pub definition: String,
     /// Its `inputSchema`; `true`, which allows anything, where it has none.
-    pub(super) schema: Value,
+    pub(super) schema: serde_json::Value,
     /// Of its definition; `None` where that has none.
     pub(super) pin: Option<Pin>,
 }
@@ -26,22 +33,39 @@ impl ToolList {
     /// # Errors
     /// One clause that says why it is no list of tools.
     pub fn parse(text: &[u8]) -> Result<Self, String> {
-        let mut value: Value = serde_json::from_slice(text).map_err(|error| format!("not JSON: {error}"))?;
+        let text = std::str::from_utf8(text).map_err(|_| "not JSON: not UTF-8".to_owned())?;
+        let whole = Value::parse(text).map_err(|error| error.to_string())?;
+        let mut value = &whole;
         for member in ["result", "tools"] {
-            if let Some(inner) = value.get_mut(member) {
-                value = inner.take();
-            }
+            value = value.get(member).unwrap_or(value);
         }
         let Value::Array(elements) = value else {
             return Err("must be a list of tools, or an object with the list `tools`".to_owned());
         };
-        let tool = |(index, mut tool): (usize, Value)| {
-            let name = tool.get("name").and_then(Value::as_str).map(str::to_owned);
-            let name = name.ok_or_else(|| format!("tool {index} must have a `name`"))?;
-            let pin = Reader::new(&tool.to_string()).value().ok().and_then(Pin::of);
-            let schema = tool.get_mut("inputSchema").map_or(Value::Bool(true), Value::take);
-            Ok(Tool { name, schema, pin })
-        };
-        Ok(Self { tools: elements.into_iter().enumerate().map(tool).collect::<Result<_, String>>()? })
+        let tool = |(index, tool)| Tool::read(tool).ok_or_else(|| format!("tool {index} must have a `name`"));
+        Ok(Self { tools: elements.iter().enumerate().map(tool).collect::<Result<_, String>>()? })
+    }
+
+    /// Each of them, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &Tool> {
+        self.tools.iter()
+    }
+}
+
+impl Tool {
+    fn read(tool: &Value) -> Option<Self> {
+        let text = |value: &Value, name| value.text(name).map(str::to_owned);
+        let definition = tool.compact();
+        let title = text(tool, "title").or_else(|| text(tool.get("annotations")?, "title"));
+        // A schema with numbers that are too long to keep says nothing.
+        let schema = tool.get("inputSchema").and_then(|schema| serde_json::from_str(&schema.compact()).ok());
+        Some(Self {
+            name: text(tool, "name")?,
+            title,
+            description: text(tool, "description"),
+            schema: schema.unwrap_or(serde_json::Value::Bool(true)),
+            pin: Reader::new(&definition).value().ok().and_then(Pin::of),
+            definition,
+        })
     }
 }

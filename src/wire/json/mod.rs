@@ -29,6 +29,16 @@ pub enum Error {
     Trailing(usize),
 }
 
+impl Error {
+    /// The byte offset.
+    #[must_use]
+    pub fn position(self) -> usize {
+        match self {
+            Self::Truncated(at) | Self::Unexpected(at) | Self::TooDeep(at) | Self::Trailing(at) => at,
+        }
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
