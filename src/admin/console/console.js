@@ -8,6 +8,8 @@
 import { open } from "./approvals.js";
 import { $, h, list, sync } from "./elements.js";
 import { keepFresh, start } from "./gateway.js";
+import { offerPolicies, openPlayground } from "./playground.js";
+import { offerDecisions } from "./recent.js";
 import { code, count, json, plain, ruleOf, what } from "./texts.js";
 import { span, when } from "./times.js";
 
@@ -68,10 +70,32 @@ function showPolicy({ policies, refused }) {
   sync($("problems"), refused.problems, String, (problem) => h("li", {}, code(problem)));
 }
 
-keepFresh("v1/decisions", EVERY_MS, (answer) => showDecisions(answer.decisions));
+keepFresh("v1/decisions", EVERY_MS, ({ decisions }) => {
+  showDecisions(decisions);
+  offerDecisions(decisions);
+});
 keepFresh("v1/limits", EVERY_MS, (answer) => showLimits(answer.limits));
-keepFresh("v1/policy", EVERY_MS, showPolicy);
+keepFresh("v1/policy", EVERY_MS, (answer) => {
+  showPolicy(answer);
+  offerPolicies(answer.policies);
+});
 
-window.addEventListener("hashchange", () => open(location.hash.slice(1)));
+/** Shows the page that the address names: the playground, or else the console. */
+function showPage() {
+  const isPlayground = location.hash === "#playground";
+  $("console").hidden = isPlayground;
+  $("playground").hidden = !isPlayground;
+  document.querySelectorAll("nav a").forEach((link) => {
+    const isHere = (link.hash === "#playground") === isPlayground;
+    link.ariaCurrent = isHere ? "page" : null;
+  });
+  if (isPlayground) openPlayground();
+}
 
+window.addEventListener("hashchange", () => {
+  showPage();
+  open(location.hash.slice(1));
+});
+
+showPage();
 start();
