@@ -46,7 +46,14 @@ const isOwn = (url, own) => url.startsWith("data:") || new URL(url).origin === n
 
 /** Does each line of stdin, an action as a JSON array, and answers it with one line. */
 export async function obey(act) {
-  for await (const line of createInterface({ input: process.stdin })) console.log(JSON.stringify(await act(JSON.parse(line))));
+  try {
+    for await (const line of createInterface({ input: process.stdin })) {
+      console.log(JSON.stringify(await act(JSON.parse(line))));
+    }
+  } finally {
+    // Or a failure would wait for more.
+    process.stdin.destroy();
+  }
 }
 
 /** The whole page, as PNG: `screenshot FILE [--dark] [--width N]`. */

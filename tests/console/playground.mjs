@@ -56,7 +56,7 @@ function look() {
       note: text(tool.querySelector("div:last-child > .about")),
     })),
     toolsProblem: text(document.querySelector("#tools-problem")),
-    recent: all("#recent option").map((option) => option.value),
+    recent: [...document.querySelectorAll("#recent option")].map((option) => option.value),
     selected: focused.localName === "textarea" ? part(focused) : "",
     focus: focused.id || focused.value || focused.innerText || focused.localName,
     overflow: document.documentElement.scrollWidth - window.innerWidth,
@@ -112,10 +112,11 @@ const actions = {
   },
   async start(page, label) {
     await page.locator("#start").focus();
-    await page.keyboard.type(label);
+    // A blank would open the list.
+    await page.keyboard.type(label.split(" ")[0]);
     await page.keyboard.press("Tab");
     await page.keyboard.press("Enter");
-    await page.waitForFunction(() => document.querySelector("#draft-news").textContent.startsWith("Started anew"));
+    await page.waitForFunction(() => document.querySelector("#draft-news").textContent !== "");
   },
   async pick(page, label) {
     await page.locator("#recent").focus();
@@ -159,7 +160,7 @@ async function main(url, token) {
     if (token) {
       await page.locator("#token").fill(token);
       await page.keyboard.press("Enter");
-      await page.locator("#decisions > li").first().waitFor();
+      for (const name of ["decisions", "policies"]) await page.locator(`#${name} > li`).first().waitFor();
     }
     await page.locator("nav a").last().focus();
     await page.keyboard.press("Enter");

@@ -46,6 +46,7 @@ mod load;
 mod native;
 mod neighbours;
 mod pins;
+mod playground;
 mod random;
 mod rate_limit_service;
 mod records;

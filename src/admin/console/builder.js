@@ -36,7 +36,7 @@ class Row {
     const set = (which, value) => edit((text) => limit(text, name, which, value), `Limit for ${name}.`);
     this.show = show;
     this.radios = Object.keys(CHOICES).map((value) => {
-      const onchange = () => edit((text) => choose(text, name, value), `${CHOICES[value]} for ${name}.`);
+      const onchange = () => edit((text) => choose(text, name, value), `${CHOICES[value]} for ${name}.${this.#leaves()}`);
       return h("input", { type: "radio", name: group, value, onchange });
     });
     const labels = this.radios.map((radio) => h("label", {}, radio, CHOICES[radio.value]));
@@ -62,6 +62,7 @@ class Row {
 
     // Where the engine has no say, what has the name itself is the best guess.
     const key = tool.entry ? named(tool.entry) : tool.outcome ? undefined : tool.name;
+    this.shared = key === tool.name ? undefined : key;
     const { choice, hiddenBy, limit: own } = root ? stateOf(root, tool.name, key) : {};
     const isHiddenWithOthers = hiddenBy !== undefined && hiddenBy !== tool.name;
     for (const radio of this.radios) radio.checked = radio.value === choice;
@@ -70,16 +71,23 @@ class Row {
     if (!root) this.note.append("The policy is no JSON yet, so nothing can be chosen.");
     else if (isHiddenWithOthers) this.note.append("Hidden with others by ", place(within("/hide", hiddenBy), this.show));
     else if (!choice) this.note.append("It has rules of its own; a choice replaces them.");
-    else if (key !== undefined && key !== tool.name) this.note.append("By ", place(tool.entry, this.show));
+    else if (this.shared !== undefined) this.note.append("By ", place(tool.entry, this.show));
 
     this.rate.hidden = !own;
     if (own) this.#showRate(own);
   }
 
+  /** One entry applies, never two. */
+  #leaves() {
+    return this.shared === undefined ? "" : ` The entry ${this.shared} does not apply to it any more.`;
+  }
+
   #says({ outcome: name, rule, listed, conditional, shadow }) {
     if (!name) return [];
     const more = [shadow && ", in shadow mode", conditional && ", if rules let it", !listed && name !== "hidden" && ", not listed"];
-    return [outcome(name), ...more.filter(Boolean), ...(rule ? [" by ", place(rule, this.show)] : [])];
+    // Of what is hidden, that says it all.
+    const says = rule && name !== "hidden";
+    return [outcome(name), ...more.filter(Boolean), ...(says ? [" by ", place(rule, this.show)] : [])];
   }
 
   #showRate({ max, window }) {

@@ -27,8 +27,14 @@ export function place(rule, show) {
   return h("button", { type: "button", className: "place", onclick: () => show(rule) }, code(rule));
 }
 
+let shown;
+
 /** Shows the last of `decisions`, of calls that are all the same. */
 export function showDecision(decisions, show) {
+  const key = JSON.stringify(decisions);
+  // The same again would be read out again.
+  if (key === shown) return;
+  shown = key;
   const last = decisions.at(-1);
   $("decision").replaceChildren(...(last ? described(decisions, last, show) : []));
 }

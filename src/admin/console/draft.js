@@ -114,7 +114,7 @@ export class Draft {
     this.editor.field.ariaInvalid = problems.length > 0 ? "true" : "false";
     sync($("findings"), all.slice(0, MAX_FINDINGS), JSON.stringify, (finding) => this.#finding(finding));
     const found = [many(problems.length, "problem"), many(warnings.length, "warning")].filter(Boolean).join(", ");
-    const valid = policy && `Valid: ${plain(policy.name)}, version ${plain(policy.version)}`;
+    const valid = policy && `Valid, version ${plain(policy.version)}`;
     const verdict = problems.length > 0 ? `${found}: a gateway would refuse it` : [valid, found].filter(Boolean).join("; ");
     const state = $("draft-state");
     // The same words again would be read out again.

@@ -17,8 +17,7 @@ export const POLICY = `{
       ],
       "require_approval": [
         {
-          "id": "large",
-          "conditions": [{ "path": "args.amount", "op": "gt", "value": 50 }],
+          "path": "args.amount", "op": "gt", "value": 50,
           "on_deny": "Refunds over 50 need a person."
         }
       ]

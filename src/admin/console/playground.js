@@ -130,6 +130,7 @@ function offerStarts() {
 
 $("start-load").addEventListener("click", async () => {
   const { value } = $("start");
+  draft.say("");
   try {
     const text = { example: POLICY, empty: EMPTY }[value] ?? (await inForce(value.slice(1)));
     draft.edit(() => text, "Started anew. Undo brings back what was here.");

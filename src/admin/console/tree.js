@@ -108,6 +108,6 @@ const nameOf = (condition) =>
 
 /** Whether the pattern of a policy fits a name. */
 export function fits(pattern, name) {
-  const source = pattern.replace(/[\\^$.+()[\]{}|/-]/g, "\\$&").replaceAll("*", ".*").replaceAll("?", ".");
+  const source = pattern.replace(/[\\^$.+()[\]{}|/]/g, "\\$&").replaceAll("*", ".*").replaceAll("?", ".");
   return new RegExp(`^${source}$`, "su").test(name);
 }
