@@ -7,7 +7,7 @@ export RATELIMIT_VERSION := v1.4.1-0.20260122083618-3fb702589d36
 export CARGO_TARGET_DIR := $(CURDIR)/target
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help wasm build run check test lint doc unit wasm-test e2e screenshots differential conformance model reload soak limits-soak bench bench-decide run-check fuzz clean
+.PHONY: help wasm build run check test lint doc unit wasm-test browser-test e2e screenshots differential conformance model reload soak limits-soak bench bench-decide run-check fuzz clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,7 +26,7 @@ check: ## The fast checks: format, lint, unit tests
 	cargo fmt --check && cargo clippy --locked --all-targets -- -D warnings
 	cargo test --locked --lib --bins
 
-test: lint doc unit wasm-test fuzz e2e conformance run-check ## Everything that CI runs
+test: lint doc unit wasm-test browser-test fuzz e2e conformance run-check ## Everything that CI runs
 
 lint: ## Format and lint, for this machine and for Envoy
 	scripts/need.sh rustfmt clippy
@@ -40,9 +40,18 @@ doc: ## Build the library's documentation
 unit: ## All tests but those that need Envoy
 	cargo test --locked
 
+# Nothing of them needs files, processes or a clock.
+WASM_TESTS := $(addprefix --test ,approvals cases exchanges grants legacy playground streams)
+
 wasm-test: ## The policy cases and streams, run as wasm under node
 	runner=$$(scripts/wasm-bindgen.sh) && CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=$$runner \
-	  scripts/cargo-wasm.sh wasm32-unknown-unknown test --locked --test approvals --test cases --test exchanges --test grants --test legacy --test streams
+	  scripts/cargo-wasm.sh wasm32-unknown-unknown test --locked $(WASM_TESTS)
+
+browser-test: ## The same in headless Chromium, where the playground runs
+	runner=$$(scripts/wasm-bindgen.sh) && driver=$$(scripts/chromedriver.sh) && \
+	  CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=$$runner WASM_BINDGEN_USE_BROWSER=1 WASM_BINDGEN_TEST_TIMEOUT=300 \
+	  CHROMEDRIVER=$$driver WASM_BINDGEN_TEST_WEBDRIVER_JSON=$(CURDIR)/target/chromium/webdriver.json \
+	  scripts/cargo-wasm.sh wasm32-unknown-unknown test --locked $(WASM_TESTS)
 
 e2e: wasm ## Real clients, a real Envoy and real servers
 	scripts/need.sh curl openssl

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Prints the path of a Chromium that runs without a screen: $CHROMIUM if set, else one in the PATH, else Debian's
-# chromium-headless-shell, unpacked under target/chromium with whatever it needs that this machine lacks. Needs no root.
-# What else it has to say goes to stderr.
+# Prints the path of a Chromium that runs without a screen: $CHROMIUM if set, else one in the PATH, else (and with --own
+# always) Debian's chromium-headless-shell, unpacked under target/chromium with its chromedriver and whatever they need
+# that this machine lacks. Needs no root. What else it has to say goes to stderr.
 set -euo pipefail
 [ -z "${CHROMIUM:-}" ] || CHROMIUM=$(realpath "$(command -v "$CHROMIUM" || echo "$CHROMIUM")")
 cd "$(dirname "$0")/.."
@@ -18,30 +18,34 @@ offer() {
   echo "chromium: $1 is not a Chromium that runs here" >&2
 }
 
-if [ -n "${CHROMIUM:-}" ]; then
-  offer "$CHROMIUM"
-  exit 2
-fi
-for name in chromium-headless-shell chromium google-chrome-stable google-chrome; do
-  if path=$(command -v "$name"); then offer "$path"; fi
-done
-
 place=$PWD/target/chromium
-[ ! -x "$place/chromium" ] || offer "$place/chromium"
+if [ "${1:-}" = --own ]; then
+  [ ! -x "$place/chromedriver" ] || offer "$place/chromium"
+else
+  if [ -n "${CHROMIUM:-}" ]; then
+    offer "$CHROMIUM"
+    exit 2
+  fi
+  for name in chromium-headless-shell chromium google-chrome-stable google-chrome; do
+    if path=$(command -v "$name"); then offer "$path"; fi
+  done
+  [ ! -x "$place/chromium" ] || offer "$place/chromium"
+fi
 command -v apt-get >/dev/null || { echo "chromium: no Chromium here, nor apt-get; please install one" >&2; exit 2; }
 echo "chromium: unpacking Debian's chromium-headless-shell" >&2
 rm -rf "$place"
 mkdir -p "$place/deb"
 cd "$place/deb"
 apt=(apt-get -qq -o APT::Sandbox::User="$(id -un)")
-# What an installation would bring is what this machine lacks. That is only listed here, and needs no root.
+# What an installation would bring is what this machine lacks. That is only listed here, and needs no root. The driver
+# comes beside it, because its own dependencies are another whole browser.
 download() {
   local missing
   missing=$("${apt[@]}" install --print-uris --no-install-recommends chromium-headless-shell |
     sed -nE "s/^'[^']*' ([^_]+)_.*/\1/p")
   [ -n "$missing" ] || return 1
   # shellcheck disable=SC2086
-  "${apt[@]}" download $missing >&2
+  "${apt[@]}" download $missing chromium-driver >&2
 }
 # A machine may have lists of versions that are gone, or none, in directories that only root may fill.
 if ! download; then
@@ -54,16 +58,19 @@ fi
 for package in ./*.deb; do dpkg-deb -x "$package" ../root; done
 cd ..
 rm -rf deb lists ./*.bin
-program=$(find "$PWD/root" -type f -name chromium-headless-shell -path '*/lib/*')
 libraries=$(find "$PWD/root" -name '*.so*' -printf '%h\n' | sort -u | paste -sd :)
-{
-  echo '#!/bin/sh'
-  echo "export LD_LIBRARY_PATH='$libraries'"
-  # Fonts too may be among what was missing, and where to look for them.
-  [ ! -d root/usr/share/fonts ] || echo "export XDG_DATA_HOME='$PWD/root/usr/share'"
-  [ ! -f root/etc/fonts/fonts.conf ] || echo "export FONTCONFIG_FILE='$PWD/root/etc/fonts/fonts.conf'"
-  echo "exec '$program' \"\$@\""
-} >chromium
-chmod +x chromium
+wrap() { # wrap PROGRAM NAME
+  {
+    echo '#!/bin/sh'
+    echo "export LD_LIBRARY_PATH='$libraries'"
+    # Fonts too may be among what was missing, and where to look for them.
+    [ ! -d root/usr/share/fonts ] || echo "export XDG_DATA_HOME='$PWD/root/usr/share'"
+    [ ! -f root/etc/fonts/fonts.conf ] || echo "export FONTCONFIG_FILE='$PWD/root/etc/fonts/fonts.conf'"
+    echo "exec '$1' \"\$@\""
+  } >"$2"
+  chmod +x "$2"
+}
+wrap "$(find "$PWD/root" -type f -name chromium-headless-shell -path '*/lib/*')" chromium
+wrap "$(find "$PWD/root" -type f -name chromedriver -path '*/bin/*')" chromedriver
 offer "$PWD/chromium"
 exit 2

@@ -144,7 +144,7 @@ impl Store for Broken {
 /// The schema of one answer; `None` where the document knows no such answer.
 fn schema(document: &Value, method: &str, path: &str, status: &str) -> Option<Validator> {
     let answer = document["paths"].get(path)?.get(method)?["responses"].get(status)?;
-    let mut schema = answer["content"]["application/json"]["schema"].clone();
+    let mut schema = answer["content"].get("application/json")?["schema"].clone();
     schema["components"] = document["components"].clone();
     Some(jsonschema::draft202012::new(&schema).unwrap())
 }
@@ -186,7 +186,11 @@ fn every_answer_is_as_the_document_says_and_all_that_it_says_comes() {
     let mut seen = BTreeSet::new();
     for (path, operations) in document["paths"].as_object().unwrap() {
         for (method, operation) in operations.as_object().unwrap() {
-            for status in operation["responses"].as_object().unwrap().keys() {
+            for (status, answer) in operation["responses"].as_object().unwrap() {
+                // Of the playground's engine, which only the plugin has: `tests/envoy` asks it.
+                if answer["content"].get("application/wasm").is_some() {
+                    continue;
+                }
                 let mut proxy = Proxy::new(&configuration());
                 for (tool, arguments) in [("pay", json!({})), ("ask", json!({ "a": 1 })), ("never", json!({ "b": 2 }))]
                 {
@@ -215,6 +219,32 @@ fn every_answer_is_as_the_document_says_and_all_that_it_says_comes() {
     // That the check can fail.
     let approvals = schema(&document, "get", "/v1/approvals", "200").unwrap();
     assert!(!approvals.is_valid(&json!({ "approvals": [{ "id": 1 }] })) && !error.is_valid(&json!({})));
+}
+
+#[test]
+fn a_page_may_run_its_own_scripts_and_webassembly_and_load_nothing_else() {
+    let mut proxy = Proxy::new(&configuration());
+    for path in ["/", "/console.js", "/healthz"] {
+        let reply = visit(&proxy.side, &Request::get(path).without("authorization"), &mut proxy.store);
+        let (_, policy) = reply.headers.iter().find(|(name, _)| *name == "content-security-policy").unwrap();
+        let mut directives: Vec<&str> = policy.split("; ").collect();
+        directives.sort_unstable();
+        assert_eq!(
+            directives,
+            [
+                "base-uri 'none'",
+                "connect-src 'self'",
+                "default-src 'none'",
+                "form-action 'none'",
+                "frame-ancestors 'none'",
+                "img-src 'self' data:",
+                "require-trusted-types-for 'script'",
+                "script-src 'self' 'wasm-unsafe-eval'",
+                "style-src 'self'",
+            ],
+            "{path}"
+        );
+    }
 }
 
 #[test]

@@ -13,24 +13,10 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use std::rc::Rc;
+use support::policies::POLICIES;
 use support::{Driver, Fate, case, gate, store};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
-
-macro_rules! policies {
-    ($($name:literal)*) => {
-        [$(($name, include_str!(concat!("../policies/", $name, ".json")),
-            include_str!(concat!("../policies/", $name, ".cases.json")))),*]
-    };
-}
-
-/// Name, document and cases; the browser's target has no files to look into.
-const POLICIES: [(&str, &str, &str); 28] = policies!(
-    "conditions" "deploy-with-reason" "fluentcrm" "grammar" "hide-all-but-five" "iterable" "limits" "no-scripts"
-    "no-secret-paths" "office-hours" "one-budget" "only-select" "order" "own-domain-mail" "pinned-tool"
-    "read-only-agent" "record-range" "reference-server" "refund-approval" "refunds" "schedules" "sections"
-    "session-rate" "shadow" "spend-cap" "team-claim" "tool-bursts" "trying-a-rule"
-);
 
 #[test]
 fn every_policy_decides_as_its_cases_say() {

@@ -1,7 +1,7 @@
 //! What can be asked for, and by which method and path.
 
 use super::console::{Page, page};
-use super::{Reply, Side, force, json, problem, reply, standing, unavailable, views};
+use super::{Reply, Side, force, json, problem, standing, unavailable, views};
 use crate::approvals::Id;
 use crate::approvals::book::{self, Undecided};
 use crate::exchange::Headers;
@@ -89,11 +89,7 @@ impl Route {
     pub(super) fn answer(self, body: &[u8], side: &Side, now: Timestamp, store: &mut dyn Store) -> Reply {
         match self {
             Self::Health => json(200, r#"{"status":"ok"}"#.to_owned()),
-            Self::Page(page) => {
-                let mut reply = reply(200, page.content_type, page.body.to_vec());
-                reply.headers.extend(page.encoding.map(|encoding| ("content-encoding", Cow::Borrowed(encoding))));
-                reply
-            }
+            Self::Page(page) => page.reply(),
             Self::Approvals(state) => match book::list(now.millis(), store) {
                 Ok(all) => json(200, views::list(&all, state, now)),
                 Err(_) => undecided(Undecided::Unavailable),

@@ -18,7 +18,8 @@
 //!             "entry": "/tools/x", "conditional": false, "shadow": false}],
 //!  "tools_problem": "…",
 //!  "decisions": [{"outcome": "denied", "rule": "/tools/x/deny_if/a", "message": "…",
-//!                 "steps": [{"kind": "entry", "at": "/tools/x"}], "budget": {"counter": "…"}},
+//!                 "steps": [{"kind": "entry", "at": "/tools/x", "place": {"start": 0, "end": 1, "line": 1, "column": 1}}],
+//!                 "budget": {"counter": "…"}},
 //!                {"problem": "…"}]}
 //! ```
 //!
@@ -36,9 +37,9 @@
 //!   same. `shadow`: what refuses it is in shadow mode. `title`, `description` and `entry` may be null.
 //! - `decisions` has one element for each of `calls`, decided in order with counters of their own, after the list of tools
 //!   has passed: `outcome` is `allowed`, `denied`, `shadow_denied` or `approval_required`. `kind` of a step is `entry`,
-//!   `no_entry` (`at` is the section), `passed`, `shadow` or `decided` (`at` is the rule). `budget` is there where a limit
-//!   refused: `{counter, limit, remaining, window, window_seconds, reset_seconds}`. A text that is no call is
-//!   `{"problem": "…"}`.
+//!   `no_entry` (`at` is the section), `passed`, `shadow` or `decided` (`at` is the rule); `place` is there where that stands
+//!   in the policy's text. `budget` is there where a limit refused: `{counter, limit, remaining, window, window_seconds,
+//!   reset_seconds}`. A text that is no call is `{"problem": "…"}`.
 //!
 //! A request that is not of this form is answered by `{"problem": "…"}` alone.
 
@@ -48,7 +49,7 @@ mod places;
 
 use crate::cases::{self, Call, Defaults};
 use crate::policy::lint::{self, Tool, ToolList};
-use crate::policy::{Listed, MemoryStore, Outcome, Pointer, Policy, Problem, Problems, Stance, Steps};
+use crate::policy::{Listed, MemoryStore, Outcome, Pointer, Policy, Problem, Problems, Stance, StepKind, Steps};
 use crate::wire::json::Reader;
 use crate::wire::mcp::Feature;
 use crate::wire::value::Value;
@@ -132,6 +133,8 @@ struct Decision {
 struct Step {
     kind: &'static str,
     at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    place: Option<Place>,
 }
 
 /// Answers one request; the form of both is this module's.
@@ -174,13 +177,14 @@ fn judge(request: &Request) -> Answer {
     answer.problems.extend(problems.iter().map(|problem| Finding::new(problem, &places)));
     let tools = tools.iter().flat_map(ToolList::iter);
     answer.tools = tools.map(|tool| ToolView::new(tool, policy.as_ref(), &mut store)).collect();
-    answer.decisions = policy.map(|policy| decide(&request.calls, &policy, &mut store)).unwrap_or_default();
+    answer.decisions = policy.map(|policy| decide(&request.calls, &policy, &places, &mut store)).unwrap_or_default();
     answer
 }
 
 /// Each call as it comes after those before it.
-fn decide(calls: &[String], policy: &Policy, store: &mut MemoryStore) -> Vec<Decided> {
+fn decide(calls: &[String], policy: &Policy, places: &Places<'_>, store: &mut MemoryStore) -> Vec<Decided> {
     let mut defaults = Defaults::default();
+    let step = |kind: StepKind, at: &str| Step { kind: kind.as_str(), at: at.to_owned(), place: places.of_rule(at) };
     let decide = |text: &String| {
         let call = match Call::parse(text, &defaults) {
             Ok(call) => call,
@@ -194,7 +198,7 @@ fn decide(calls: &[String], policy: &Policy, store: &mut MemoryStore) -> Vec<Dec
             outcome: decision.outcome,
             rule: decision.rule.to_owned(),
             message: decision.message.into_owned(),
-            steps: steps.iter().map(|(kind, at)| Step { kind: kind.as_str(), at: at.to_owned() }).collect(),
+            steps: steps.iter().map(|(kind, at)| step(kind, at)).collect(),
             budget: budget.and_then(|budget| serde_json::from_str(&budget).ok()),
         }))
     };

@@ -55,20 +55,20 @@ impl<'t> Places<'t> {
 
     /// Of the value at `pointer`; the nearest around it where it has none.
     pub(super) fn of(&self, pointer: &Pointer) -> Place {
-        self.place(self.spot(pointer).map_or(0..0, |spot| {
-            let is_list = self.text.get(spot.value.clone()).is_some_and(|value| value.starts_with(['{', '[']));
-            match spot.name {
-                Some(name) if is_list || spot.is_doubled => name,
-                None if is_list => spot.value.start..spot.value.start + 1,
-                _ => spot.value,
-            }
-        }))
+        self.spot(pointer).map_or_else(|| self.place(0..0), |spot| self.mark(spot))
     }
 
     /// Of the name of the member at `pointer`.
     pub(super) fn of_name(&self, pointer: &Pointer) -> Place {
         let spot = self.spot(pointer);
-        self.place(spot.map_or(0..0, |spot| spot.name.unwrap_or(spot.value)))
+        self.place(spot.map_or(0..0, |spot| spot.name.as_ref().unwrap_or(&spot.value).clone()))
+    }
+
+    /// Of what `rule` is called after, a pointer whose last name may be the rule's own; `None` where it stands nowhere.
+    pub(super) fn of_rule(&self, rule: &str) -> Option<Place> {
+        let (list, name) = rule.rsplit_once('/')?;
+        let pointer = if self.spots().contains_key(rule) { rule.to_owned() } else { self.element(list, name)? };
+        Some(self.mark(self.spots().get(&pointer)?))
     }
 
     /// Of the character at the byte `at`; of nothing where the text ends.
@@ -77,20 +77,48 @@ impl<'t> Places<'t> {
         self.place(at..at + length)
     }
 
-    fn spot(&self, pointer: &Pointer) -> Option<Spot> {
-        let spots = self.spots.get_or_init(|| {
+    fn spots(&self) -> &BTreeMap<String, Spot> {
+        self.spots.get_or_init(|| {
             let mut spots = BTreeMap::new();
             // What cannot be read has no places.
             let read = read(&mut Reader::new(self.text), self.text, &Pointer::root(), None, &mut spots);
             if read.is_ok() { spots } else { BTreeMap::new() }
-        });
+        })
+    }
+
+    fn spot(&self, pointer: &Pointer) -> Option<&Spot> {
         let mut pointer = pointer.as_str();
         loop {
-            if let Some(spot) = spots.get(pointer) {
-                return Some(spot.clone());
+            if let Some(spot) = self.spots().get(pointer) {
+                return Some(spot);
             }
             pointer = pointer.rsplit_once('/')?.0;
         }
+    }
+
+    /// The element of the list at `list` that a rule names `name`, by its id, its counter or its text; else the list,
+    /// where it is a single rule.
+    fn element(&self, list: &str, name: &str) -> Option<String> {
+        let is_named = |place: &String| {
+            let spot = self.spots().get(place);
+            let text = spot.and_then(|spot| Reader::new(self.text.get(spot.value.clone())?).string()?.decode());
+            text.is_some_and(|text| Pointer::root().child(text).as_str().strip_prefix('/') == Some(name))
+        };
+        let elements = (0..).map(|index| format!("{list}/{index}"));
+        let mut elements = elements.take_while(|element| self.spots().contains_key(element));
+        let named = |element: &String| {
+            [element.clone(), format!("{element}/id"), format!("{element}/counter")].iter().any(is_named)
+        };
+        elements.find(named).or_else(|| self.spots().contains_key(list).then(|| list.to_owned()))
+    }
+
+    fn mark(&self, spot: &Spot) -> Place {
+        let is_nest = self.text.get(spot.value.clone()).is_some_and(|value| value.starts_with(['{', '[']));
+        self.place(match &spot.name {
+            Some(name) if is_nest || spot.is_doubled => name.clone(),
+            None if is_nest => spot.value.start..spot.value.start + 1,
+            _ => spot.value.clone(),
+        })
     }
 
     fn place(&self, span: Range<usize>) -> Place {

@@ -3,8 +3,9 @@
 use super::approvals::{Person, file, start};
 use super::reload::{Discovered, updates};
 use super::support::envoy::Envoy;
+use super::support::http::Connection;
 use super::support::mcp;
-use super::support::parts::{Parts, scratch};
+use super::support::parts::{Parts, root, scratch};
 use super::support::request::Request;
 use super::support::setup::with_text;
 use super::support::upstream::{Answer, Upstream, result};
@@ -104,6 +105,21 @@ fn both_workers_decisions_limits_and_policies_are_told() {
     let policy = &told["policies"][0];
     assert_eq!((&policy["document"], &told["refused"]), (&written["policies"]["default"], &Value::Null));
     assert_eq!(policy["version"].as_str(), gate.policies().next().map(|policy| policy.version()));
+    assert_eq!(envoy.traps(), 0);
+}
+
+#[test]
+fn the_playgrounds_engine_is_served_as_it_was_built() {
+    let Some(parts) = Parts::gateway() else { return };
+    let envoy = start(&parts, "admin-side-engine", &Upstream::running_every_call(), &[]);
+    // Without a token: the page that needs it has none yet.
+    let response = Connection::open(envoy.admin_side()).exchange(&Request::get("/playground.wasm"));
+    assert_eq!(response.status, 200, "{}", response.text());
+    let header = |name: &str| response.head.text(name);
+    assert_eq!((header("content-type").as_str(), header("content-encoding").as_str()), ("application/wasm", "gzip"));
+    assert_eq!(header("x-content-type-options"), "nosniff");
+    let built = fs::read(root().join("target/playground.wasm.gz")).expect("what scripts/wasm.sh has built");
+    assert!(response.body == built && built.len() > 100_000, "{} bytes of {}", response.body.len(), built.len());
     assert_eq!(envoy.traps(), 0);
 }
 

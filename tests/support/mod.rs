@@ -3,6 +3,7 @@
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod case;
+pub mod policies;
 
 use mcp_policy::config::Gate;
 use mcp_policy::exchange::{Exchange, HeaderEdit, Headers, Reading, Reply, Step, Verified};
