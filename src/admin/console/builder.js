@@ -60,7 +60,7 @@ class Row {
     this.about.textContent = plain(isLong ? `${about.slice(0, MAX_DESCRIPTION)}…` : about);
     this.now.replaceChildren(...this.#says(tool));
 
-    // Where the engine has no say, what has the name itself is the best guess.
+    // While the policy is refused nobody says which entry applies, unless one has the tool's own name.
     const key = tool.entry ? named(tool.entry) : tool.outcome ? undefined : tool.name;
     this.shared = key === tool.name ? undefined : key;
     const { choice, hiddenBy, limit: own } = root ? stateOf(root, tool.name, key) : {};
@@ -70,6 +70,7 @@ class Row {
     this.note.replaceChildren();
     if (!root) this.note.append("The policy is no JSON yet, so nothing can be chosen.");
     else if (isHiddenWithOthers) this.note.append("Hidden with others by ", place(within("/hide", hiddenBy), this.show));
+    else if (!choice && !tool.outcome) this.note.append("Not known while the policy is refused.");
     else if (!choice) this.note.append("It has rules of its own; a choice replaces them.");
     else if (this.shared !== undefined) this.note.append("By ", place(tool.entry, this.show));
 

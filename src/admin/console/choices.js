@@ -19,8 +19,9 @@ const ASIDE = ["pin", "mode", "reason"];
 export function stateOf(root, name, key) {
   const hiddenBy = patternsOf(root).find((pattern) => fits(pattern, name));
   if (hiddenBy !== undefined) return { choice: "hide", hiddenBy };
-  const entry = key === undefined ? undefined : member(member(root, "tools"), key);
-  if (!entry) return { choice: member(root, "default")?.value };
+  if (key === undefined) return { choice: member(root, "default")?.value };
+  const entry = member(member(root, "tools"), key);
+  if (!entry) return {};
   const value = valueOf(entry) ?? {};
   const names = Object.keys(value).filter((member) => !ASIDE.includes(member));
   const only = names.length === 1 ? value[names[0]] : undefined;

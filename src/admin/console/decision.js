@@ -36,7 +36,8 @@ export function showDecision(decisions, show) {
   if (key === shown) return;
   shown = key;
   const last = decisions.at(-1);
-  $("decision").replaceChildren(...(last ? described(decisions, last, show) : []));
+  const nothing = h("p", { className: "empty" }, "Nothing is decided: the policy is refused, or there is no call.");
+  $("decision").replaceChildren(...(last ? described(decisions, last, show) : [nothing]));
 }
 
 function described(decisions, last, show) {
