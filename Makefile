@@ -28,11 +28,12 @@ check: ## The fast checks: format, lint, unit tests
 
 test: lint doc unit wasm-test browser-test fuzz e2e conformance run-check ## Everything that CI runs
 
-lint: ## Format and lint, for this machine and for Envoy
+lint: ## Format and lint, for this machine, for Envoy and for browsers
 	scripts/need.sh rustfmt clippy
 	cargo fmt --check && cargo clippy --locked --all-targets -- -D warnings
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	scripts/cargo-wasm.sh wasm32-wasip1 clippy --locked --lib -- -D warnings
+	scripts/cargo-wasm.sh wasm32-unknown-unknown clippy --locked --lib -- -D warnings
 
 doc: ## Build the library's documentation
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps

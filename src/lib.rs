@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! wire  ←  policy  ←  claims  ←  cases, config, exchange  ←  plugin | command line | browser
-//!                              (record and recent sit beside exchange, admin above both)
+//!                              (record and recent sit beside exchange, admin above both; playground beside exchange)
 //! ```
 //!
 //! Arrows are imports and never turn back; `policy` takes of `wire` only its readers of JSON and the words of
@@ -14,7 +14,7 @@
 //! [`timestamp::Timestamp`], a caller a [`policy::Principal`], counters a [`policy::Store`].
 //!
 //! The library builds for this machine, as Envoy's plugin for `wasm32-wasip1` (the only build that knows
-//! proxy-wasm), and for `wasm32-unknown-unknown`.
+//! proxy-wasm), and as the [`playground`]'s engine for `wasm32-unknown-unknown`, which the plugin carries.
 
 pub mod admin;
 pub mod approvals;

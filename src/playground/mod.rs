@@ -1,5 +1,4 @@
-//! The playground: a policy and calls as a person pastes them → what the engine says of each, for a page that holds
-//! nothing but this module.
+//! The playground: a policy, tools and calls as a person pastes them into a page → what the engine says of each.
 //!
 //! Knows no page and no host: JSON in, JSON out, and never a panic. [`answer`] takes
 //!
