@@ -36,15 +36,17 @@ class Row {
     const set = (which, value) => edit((text) => limit(text, name, which, value), `Limit for ${name}.`);
     this.show = show;
     this.radios = Object.keys(CHOICES).map((value) => {
-      const onchange = () => edit((text) => choose(text, name, value), `${CHOICES[value]} for ${name}.${this.#leaves()}`);
+      const words = () => `${CHOICES[value]} for ${name}.${this.#leaves()}`;
+      const onchange = () => edit((text) => choose(text, name, value), words());
       return h("input", { type: "radio", name: group, value, onchange });
     });
     const labels = this.radios.map((radio) => h("label", {}, radio, CHOICES[radio.value]));
     const legend = h("legend", { className: "unseen" }, `What becomes of ${shown}`);
     this.choice = h("fieldset", {}, legend, h("div", { className: "choice" }, ...labels));
-    this.max = h("input", { type: "number", min: 0, step: "any", inputMode: "decimal", ariaLabel: `Calls of ${shown}` });
+    this.max = h("input", { type: "number", min: 0, step: "any", ariaLabel: `At most so many calls of ${shown}` });
     this.max.onchange = () => this.max.checkValidity() && this.max.value && set("max", this.max.valueAsNumber);
-    this.window = h("select", { ariaLabel: `In each, for ${shown}`, onchange: () => set("window", windowOf(this.window.value)) });
+    this.window = h("select", { ariaLabel: `In each, for ${shown}` });
+    this.window.onchange = () => set("window", windowOf(this.window.value));
     this.rate = h("div", { className: "rate" }, "at most", this.max, "each", this.window);
     this.note = h("p", { className: "about" });
     this.about = h("p", { className: "about" });
@@ -66,10 +68,12 @@ class Row {
     const { choice, hiddenBy, limit: own } = root ? stateOf(root, tool.name, key) : {};
     const isHiddenWithOthers = hiddenBy !== undefined && hiddenBy !== tool.name;
     for (const radio of this.radios) radio.checked = radio.value === choice;
-    this.choice.disabled = !root || isHiddenWithOthers;
+    const isPattern = /[*?]/.test(tool.name);
+    this.choice.disabled = !root || isHiddenWithOthers || isPattern;
     this.note.replaceChildren();
     if (!root) this.note.append("The policy is no JSON yet, so nothing can be chosen.");
-    else if (isHiddenWithOthers) this.note.append("Hidden with others by ", place(within("/hide", hiddenBy), this.show));
+    else if (isPattern) this.note.append("A policy would read this name as a pattern, so nothing can be chosen.");
+    else if (isHiddenWithOthers) this.note.append("Hidden with others by ", this.#pattern(hiddenBy));
     else if (!choice && !tool.outcome) this.note.append("Not known while the policy is refused.");
     else if (!choice) this.note.append("It has rules of its own; a choice replaces them.");
     else if (this.shared !== undefined) this.note.append("By ", place(tool.entry, this.show));
@@ -85,10 +89,14 @@ class Row {
 
   #says({ outcome: name, rule, listed, conditional, shadow }) {
     if (!name) return [];
-    const more = [shadow && ", in shadow mode", conditional && ", if rules let it", !listed && name !== "hidden" && ", not listed"];
     // Of what is hidden, that says it all.
-    const says = rule && name !== "hidden";
-    return [outcome(name), ...more.filter(Boolean), ...(says ? [" by ", place(rule, this.show)] : [])];
+    if (name === "hidden" && !shadow) return [outcome(name)];
+    const more = [shadow && ", in shadow mode", conditional && ", if rules let it", !listed && ", not listed"];
+    return [outcome(name), ...more.filter(Boolean), ...(rule ? [" by ", place(rule, this.show)] : [])];
+  }
+
+  #pattern(hiddenBy) {
+    return place(within("/hide", hiddenBy), this.show);
   }
 
   #showRate({ max, window }) {

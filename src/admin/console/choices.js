@@ -60,7 +60,6 @@ export const limit = (text, name, which, value) => put(text, ["tools", name, "li
 const patternsOf = (root) =>
   (member(root, "hide")?.elements ?? []).map((element) => element.value).filter((value) => typeof value === "string");
 
-// A name may hold what a pattern means otherwise; then the pattern that fits it and little else is still no name.
 function hide(text, name) {
   const root = read(text);
   if (patternsOf(root).some((pattern) => fits(pattern, name))) return text;

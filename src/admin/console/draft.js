@@ -115,7 +115,8 @@ export class Draft {
     sync($("findings"), all.slice(0, MAX_FINDINGS), JSON.stringify, (finding) => this.#finding(finding));
     const found = [many(problems.length, "problem"), many(warnings.length, "warning")].filter(Boolean).join(", ");
     const valid = policy && `Valid, version ${plain(policy.version)}`;
-    const verdict = problems.length > 0 ? `${found}: a gateway would refuse it` : [valid, found].filter(Boolean).join("; ");
+    const accepted = [valid, found].filter(Boolean).join("; ");
+    const verdict = problems.length > 0 ? `${found}: a gateway would refuse it` : accepted;
     const state = $("draft-state");
     // The same words again would be read out again.
     if (state.textContent !== verdict) state.textContent = verdict;

@@ -1,7 +1,7 @@
 // A field for a text of many lines, with their numbers and with marks at places of it.
 //
-// The text area shows the text. A layer beneath it has the same text, unseen and broken into the same lines, and carries
-// the numbers and marks; it also gives both their height, so that nothing has to be scrolled in step.
+// The text area shows the text. A layer beneath it has the same text, unseen and broken into the same lines, and
+// carries the numbers and marks; it also gives both their height, so that nothing has to be scrolled in step.
 
 import { h } from "./elements.js";
 
@@ -101,7 +101,8 @@ function lineOf(text, from, marks) {
       // Where nothing is, what is missing is marked at what stands before it.
       return { first: last > first ? first : Math.max(last - 1, 0), last, kind };
     });
-  const cuts = [...new Set([0, text.length, ...here.flatMap(({ first, last }) => [first, last])])].sort((a, b) => a - b);
+  const ends = here.flatMap(({ first, last }) => [first, last]);
+  const cuts = [...new Set([0, text.length, ...ends])].sort((a, b) => a - b);
   const pieces = cuts.slice(1).map((last, index) => {
     const mark = here.find((one) => one.first <= cuts[index] && last <= one.last);
     return { text: text.slice(cuts[index], last), kind: mark?.kind ?? "" };

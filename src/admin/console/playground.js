@@ -32,19 +32,18 @@ export async function openPlayground() {
     draft = new Draft(POLICY, soon, check);
     offerStarts();
   }
-  await withEngine(load);
+  await prepare(load);
+  check();
 }
 
-async function withEngine(start) {
+async function prepare(start) {
   isReady = false;
   try {
     await start();
     isReady = true;
   } catch (error) {
     $("engine").textContent = `The engine cannot be loaded: ${plain(error.message)}`;
-    return;
   }
-  check();
 }
 
 // What is judged
@@ -68,21 +67,23 @@ function check() {
   if (!isReady) return;
   setBusy(false);
   const times = Math.min(Math.max(Math.trunc($("times").valueAsNumber) || 1, 1), MAX_TIMES);
-  const calls = call.text.trim() ? Array(times).fill(call.text) : [];
-  const tools = $("tools-text").value;
+  // What is half of a character is none in JSON.
+  const [one, tools] = [call.text.toWellFormed(), $("tools-text").value.toWellFormed()];
+  const calls = one.trim() ? Array(times).fill(one) : [];
   let answer;
   try {
-    answer = ask({ policy: draft.text, calls, ...(tools.trim() && { tools }) });
+    answer = ask({ policy: draft.text.toWellFormed(), calls, ...(tools.trim() && { tools }) });
   } catch (error) {
     $("engine").textContent = `The engine failed: ${plain(error.message)}`;
-    // It is not certain what it is after that.
-    withEngine(restart);
+    // It may be in any state now. The next change is for a new one.
+    prepare(restart);
     return;
   }
   $("engine").textContent = "";
   draft.showFindings(answer);
   showDecision(answer.decisions, (rule) => draft.show(rule, sectionOf(call.text)));
-  $("tools-problem").textContent = answer.tools_problem ? `This is no list of tools: ${plain(answer.tools_problem)}` : "";
+  const { tools_problem: problem } = answer;
+  $("tools-problem").textContent = problem ? `This is no list of tools: ${plain(problem)}` : "";
   const edit = (change, words) => draft.edit(change, words);
   showTools(answer.tools, draft.text, { edit, show: (rule) => draft.show(rule) });
 }

@@ -20,7 +20,8 @@ export function offerDecisions(decisions) {
   for (const decision of decisions) {
     const { grant, arg_keys: names = [] } = decision;
     const call = callOf(decision);
-    const label = plain(`${call.tool ?? call.prompt ?? call.resource ?? call.method} (${names.join(", ")}) ${grant ?? ""}`);
+    const name = call.tool ?? call.prompt ?? call.resource ?? call.method;
+    const label = plain(`${name} (${names.join(", ")}) ${grant ?? ""}`);
     if (!shapes.has(label)) shapes.set(label, JSON.stringify(call, null, 2));
   }
   sync(box, [...shapes.keys()], String, (label) => h("option", { value: label }, label));

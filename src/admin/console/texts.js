@@ -21,6 +21,8 @@ export const json = (value) => h("pre", {}, JSON.stringify(value, null, 2).split
 export const ruleOf = ({ policy, rule }) => code(policy === "default" ? rule : `${policy} ${rule}`);
 
 /** The name of a row, and whose it is. */
-export const what = (name, by) => h("span", { className: "what" }, name, " ", h("span", { className: "by" }, plain(by)));
+export function what(name, by) {
+  return h("span", { className: "what" }, name, " ", h("span", { className: "by" }, plain(by)));
+}
 
 export const count = new Intl.NumberFormat();

@@ -1,4 +1,4 @@
-// JSON text as a tree that knows where everything stands, so that a rule can be shown, and changed, where it is written.
+// JSON text as a tree that knows where everything stands, so that a rule can be shown and changed where it is written.
 
 const TOKEN = /\s*("(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s{}[\],:"]+)/y;
 
