@@ -56,11 +56,13 @@ export async function obey(act) {
   }
 }
 
-/** The whole page, as PNG: `screenshot FILE [--dark] [--width N]`. */
+/** The whole page, or what a selector finds first, as PNG: `screenshot FILE [--dark] [--width N] [--only SELECTOR]`. */
 export async function screenshot(page, path, ...options) {
   await page.emulateMedia({ colorScheme: options.includes("--dark") ? "dark" : "light" });
-  const width = options.includes("--width") ? Number(options[options.indexOf("--width") + 1]) : 1280;
+  const option = (name) => (options.includes(name) ? options[options.indexOf(name) + 1] : undefined);
+  const [width, only] = [Number(option("--width") ?? 1280), option("--only")];
   await page.setViewportSize({ width, height: 800 });
   await page.evaluate(() => scrollTo(0, 0));
-  await page.screenshot({ path, fullPage: true });
+  if (only) await page.locator(only).first().screenshot({ path });
+  else await page.screenshot({ path, fullPage: true });
 }

@@ -357,18 +357,18 @@ fn the_playground_has_its_picture_taken() {
     sum(&mut envoy.connect(), 2, 3);
     let mut person = Session::open(&chromium, &envoy, Some(TOKEN));
     let page = person.act(&json!(["state"]));
-    let policy = page["policy"].as_str().expect("text").replace("\"max\": 10", "\"max\": \"ten\"");
     let to = std::env::var("MCP_POLICY_SCREENSHOTS").map_or_else(|_| scratch(""), |folder| root().join(folder));
-    let mut picture = |name: &str, more: &[&str]| {
+    let picture = |person: &mut Session, name: &str, more: &[&str]| {
         let path = to.join(format!("playground-{name}.png"));
         let text = path.to_str().expect("a path in UTF-8");
         person.act(&json!([&["screenshot", text][..], more].concat()));
         assert!(is_picture(&path), "{name}");
     };
     for (name, more) in [("light", &[][..]), ("dark", &["--dark"]), ("phone", &["--width", "390"])] {
-        picture(name, more);
+        picture(&mut person, name, more);
     }
-    person.write("draft", &policy);
-    let path = to.join("playground-mistake.png");
-    person.act(&json!(["screenshot", path.to_str().expect("a path in UTF-8"), "--width", "1000"]));
+    let faulty = page["policy"].as_str().expect("text").replace("\"max\": 10", "\"max\": \"ten\"");
+    person.write("draft", &faulty);
+    person.act(&json!(["press", "#findings button"]));
+    picture(&mut person, "mistake", &["--only", "#playground > section"]);
 }

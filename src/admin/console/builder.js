@@ -65,7 +65,7 @@ class Row {
     // While the policy is refused nobody says which entry applies, unless one has the tool's own name.
     const key = tool.entry ? named(tool.entry) : tool.outcome ? undefined : tool.name;
     this.shared = key === tool.name ? undefined : key;
-    const { choice, hiddenBy, limit: own } = root ? stateOf(root, tool.name, key) : {};
+    const { choice, hasRules, hiddenBy, limit: own } = root ? stateOf(root, tool.name, key) : {};
     const isHiddenWithOthers = hiddenBy !== undefined && hiddenBy !== tool.name;
     for (const radio of this.radios) radio.checked = radio.value === choice;
     const isPattern = /[*?]/.test(tool.name);
@@ -74,8 +74,8 @@ class Row {
     if (!root) this.note.append("The policy is no JSON yet, so nothing can be chosen.");
     else if (isPattern) this.note.append("A policy would read this name as a pattern, so nothing can be chosen.");
     else if (isHiddenWithOthers) this.note.append("Hidden with others by ", this.#pattern(hiddenBy));
-    else if (!choice && !tool.outcome) this.note.append("Not known while the policy is refused.");
-    else if (!choice) this.note.append("It has rules of its own; a choice replaces them.");
+    else if (hasRules) this.note.append("It has rules of its own; a choice replaces them.");
+    else if (!choice) this.note.append("Not known while the policy is refused.");
     else if (this.shared !== undefined) this.note.append("By ", place(tool.entry, this.show));
 
     this.rate.hidden = !own;

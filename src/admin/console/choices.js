@@ -14,7 +14,7 @@ const ASIDE = ["pin", "mode", "reason"];
 
 /**
  * What the text whose tree is `root` says of the tool `name`, by the entry of the key `key` where one applies: a
- * `choice`, unless it has rules of its own; the pattern it is `hiddenBy`; and a `limit` that can be changed.
+ * `choice`, unless it is not known or it `hasRules` of its own; the pattern it is `hiddenBy`; and a `limit` that can be changed.
  */
 export function stateOf(root, name, key) {
   const hiddenBy = patternsOf(root).find((pattern) => fits(pattern, name));
@@ -35,7 +35,7 @@ export function stateOf(root, name, key) {
     const [limit] = only;
     return { choice: "limit", limit: key === name && only.length === 1 ? limit : undefined };
   }
-  return {};
+  return { hasRules: true };
 }
 
 /** `text` with another choice for the tool `name`. What it said of the tool before goes, but for a pin. */

@@ -29,14 +29,15 @@ export function place(rule, show) {
 
 let shown;
 
-/** Shows the last of `decisions`, of calls that are all the same. */
-export function showDecision(decisions, show) {
-  const key = JSON.stringify(decisions);
+/** Shows the last of `decisions` on `calls` that are all the same. */
+export function showDecision(decisions, calls, show) {
+  const key = JSON.stringify([decisions, calls.length]);
   // The same again would be read out again.
   if (key === shown) return;
   shown = key;
   const last = decisions.at(-1);
-  const nothing = h("p", { className: "empty" }, "Nothing is decided: the policy is refused, or there is no call.");
+  const why = calls.length > 0 ? "Nothing is decided while the policy is refused." : "There is no call yet.";
+  const nothing = h("p", { className: "empty" }, why);
   $("decision").replaceChildren(...(last ? described(decisions, last, show) : [nothing]));
 }
 

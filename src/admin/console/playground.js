@@ -81,7 +81,7 @@ function check() {
   }
   $("engine").textContent = "";
   draft.showFindings(answer);
-  showDecision(answer.decisions, (rule) => draft.show(rule, sectionOf(call.text)));
+  showDecision(answer.decisions, calls, (rule) => draft.show(rule, sectionOf(call.text)));
   const { tools_problem: problem } = answer;
   $("tools-problem").textContent = problem ? `This is no list of tools: ${plain(problem)}` : "";
   const edit = (change, words) => draft.edit(change, words);
