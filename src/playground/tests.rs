@@ -244,7 +244,7 @@ fn what_is_no_request_is_answered_too() {
 fn every_beginning_of_a_policy_is_answered() {
     let text = r#"{"version":"1","default":"deny","hide":["é😀*"],"tools":{"a\u00e9":{"deny_if":[{"id":"x","path":"args.a","op":"gt","value":1.5e3}]}}}"#;
     for (end, _) in text.char_indices().chain([(text.len(), ' ')]) {
-        let text = &text[..end];
+        let text = text.get(..end).unwrap();
         let units = u64::try_from(text.encode_utf16().count()).unwrap();
         let answer = ask(&json!({ "policy": text, "calls": [text], "tools": text }));
         for problem in answer["problems"].as_array().unwrap() {
