@@ -62,11 +62,11 @@ e2e: wasm ## Real clients, a real Envoy and real servers
 	envoy=$$(scripts/envoy.sh) && chromium=$$(scripts/chromium.sh) && MCP_POLICY_E2E=required MCP_POLICY_ENVOY=$$envoy \
 	  MCP_POLICY_CHROMIUM=$$chromium cargo test --locked --test envoy -- --skip conformance::
 
-screenshots: wasm ## The console's pictures in docs/images, taken anew
+screenshots: wasm ## The pictures of the console and the playground in docs/images, taken anew
 	scripts/peers.sh npm
 	envoy=$$(scripts/envoy.sh) && chromium=$$(scripts/chromium.sh) && MCP_POLICY_E2E=required MCP_POLICY_ENVOY=$$envoy \
 	  MCP_POLICY_CHROMIUM=$$chromium MCP_POLICY_SCREENSHOTS=docs/images \
-	  cargo test --locked --test envoy console::the_page_has_its_picture_taken
+	  cargo test --locked --test envoy has_its_picture_taken
 
 conformance: wasm ## The official MCP suites, directly and through the gateway
 	scripts/peers.sh conformance

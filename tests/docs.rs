@@ -212,8 +212,19 @@ fn every_link_leads_somewhere() {
             .map(|line| anchor(line.trim_start_matches(['#', ' '])))
             .collect()
     };
-    let names =
-        ["admin-api", "cli", "configuration", "decisions", "deploy", "grants", "policy", "problems", "security"];
+    let names = [
+        "admin-api",
+        "approvals",
+        "cli",
+        "configuration",
+        "decisions",
+        "deploy",
+        "grants",
+        "playground",
+        "policy",
+        "problems",
+        "security",
+    ];
     let docs = names.map(|name| format!("docs/{name}.md"));
     for page in docs.iter().map(String::as_str).chain(["README.md", "SECURITY.md"]) {
         let text = read(page);

@@ -13,10 +13,33 @@ pub(super) struct Page {
     body: &'static [u8],
 }
 
-static PAGES: [Page; 4] = [
+macro_rules! script {
+    ($name:literal) => {
+        Page::text(concat!("/", $name), "text/javascript; charset=utf-8", include_str!(concat!("console/", $name)))
+    };
+}
+
+static PAGES: &[Page] = &[
     Page::text("/", "text/html; charset=utf-8", include_str!("console/index.html")),
     Page::text("/console.css", "text/css; charset=utf-8", include_str!("console/console.css")),
-    Page::text("/console.js", "text/javascript; charset=utf-8", include_str!("console/console.js")),
+    Page::text("/playground.css", "text/css; charset=utf-8", include_str!("console/playground.css")),
+    script!("approvals.js"),
+    script!("builder.js"),
+    script!("choices.js"),
+    script!("console.js"),
+    script!("decision.js"),
+    script!("draft.js"),
+    script!("editor.js"),
+    script!("edits.js"),
+    script!("elements.js"),
+    script!("engine.js"),
+    script!("examples.js"),
+    script!("gateway.js"),
+    script!("playground.js"),
+    script!("recent.js"),
+    script!("texts.js"),
+    script!("times.js"),
+    script!("tree.js"),
     // Compressed once, when it is built: it is most of what the page loads, and every browser can read it so.
     Page {
         path: "/playground.wasm",

@@ -1,7 +1,6 @@
 // A person at the console, in a real browser: `node drive.mjs URL TOKEN ACTION [ARGUMENT...]`.
 //
-// URL is the console's address, or that of one approval in it (`URL#ap_...`). $MCP_POLICY_CHROMIUM is the browser's
-// path, as scripts/chromium.sh prints it. The actions, done with the keyboard alone:
+// URL is the console's address, or that of one approval in it (`URL#ap_...`). The actions, done with the keyboard alone:
 //
 //   state                                  nothing but look
 //   approve ID [NOTE], deny ID [NOTE]      until the gateway has answered, whatever it says
@@ -16,16 +15,7 @@
 // action as a JSON array, done on the same page, and is answered by one such line. What fails goes to stderr, exit
 // code 1.
 
-import { createRequire } from "node:module";
-import { createInterface } from "node:readline";
-
-// scripts/peers.sh installs it there.
-const { chromium } = createRequire(new URL("../../target/peers/", import.meta.url))("playwright-core");
-
-const TIME_LIMIT_MS = 20_000;
-
-const errors = [];
-const violations = [];
+import { obey, screenshot, withPage } from "./page.mjs";
 
 /** What the page shows. Runs in the browser. */
 function look() {
@@ -91,13 +81,7 @@ const actions = {
   async wait(page, text) {
     await page.waitForFunction((wanted) => document.body.innerText.includes(wanted), text);
   },
-  async screenshot(page, path, ...options) {
-    await page.emulateMedia({ colorScheme: options.includes("--dark") ? "dark" : "light" });
-    const width = options.includes("--width") ? Number(options[options.indexOf("--width") + 1]) : 1280;
-    await page.setViewportSize({ width, height: 800 });
-    await page.evaluate(() => scrollTo(0, 0));
-    await page.screenshot({ path, fullPage: true });
-  },
+  screenshot,
 };
 
 // An id is no CSS name where it begins with what looks like one's end.
@@ -129,39 +113,18 @@ async function signedInOrNot(page) {
   });
 }
 
-async function act(page, [name, ...words]) {
+async function act(page, faults, [name, ...words]) {
   if (!Object.hasOwn(actions, name)) throw new Error(`there is no action ${name}`);
   await actions[name](page, ...words);
-  return { ...(await page.evaluate(look)), violations, errors };
+  return { ...(await page.evaluate(look)), ...faults };
 }
 
 async function main(url, token, ...action) {
-  if (!process.env.MCP_POLICY_CHROMIUM) throw new Error("$MCP_POLICY_CHROMIUM is not set");
-  const browser = await chromium.launch({
-    executablePath: process.env.MCP_POLICY_CHROMIUM,
-    // Its sandbox needs rights that a container seldom has. It sees nothing but this one page.
-    args: ["--no-sandbox"],
-  });
-  try {
-    const page = await browser.newPage({ viewport: { width: 1280, height: 800 } });
-    page.setDefaultTimeout(TIME_LIMIT_MS);
-    page.on("pageerror", (error) => errors.push(String(error)));
-    page.on("console", (message) => message.type() === "error" && errors.push(message.text()));
-    page.on("dialog", (dialog) => errors.push(`dialog: ${dialog.message()}`) && dialog.dismiss());
-    await page.exposeFunction("violated", (violation) => violations.push(violation));
-    await page.addInitScript(() => {
-      document.addEventListener("securitypolicyviolation", (event) =>
-        window.violated(`${event.effectiveDirective} ${event.blockedURI} ${event.sample}`),
-      );
-    });
-    await page.goto(url);
+  await withPage(url, async (page, faults) => {
     await actions["sign-in"](page, token);
-    const answer = async (words) => console.log(JSON.stringify(await act(page, words)));
-    if (action[0] !== "-") return await answer(action);
-    for await (const line of createInterface({ input: process.stdin })) await answer(JSON.parse(line));
-  } finally {
-    await browser.close();
-  }
+    if (action[0] === "-") await obey((words) => act(page, faults, words));
+    else console.log(JSON.stringify(await act(page, faults, action)));
+  });
 }
 
 main(...process.argv.slice(2)).catch((error) => {

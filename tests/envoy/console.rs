@@ -28,8 +28,8 @@ impl Browser {
         // Browsers count a refused token as an error of their own.
         let is_fault = |error: &&Value| !error.as_str().is_some_and(|text| text.contains("401 (Unauthorized)"));
         let errors = page["errors"].as_array().expect("errors").iter().filter(is_fault).count();
-        let faults = (&page["violations"], &page["intruders"], errors);
-        assert_eq!(faults, (&json!([]), &json!(0), 0), "{arguments:?}: {page}");
+        let faults = (&page["violations"], &page["elsewhere"], &page["intruders"], errors);
+        assert_eq!(faults, (&json!([]), &json!([]), &json!(0), 0), "{arguments:?}: {page}");
         assert!(
             page["overflow"].as_i64().is_some_and(|pixels| pixels <= 0),
             "{arguments:?}: it scrolls sideways: {page}"
@@ -116,6 +116,6 @@ fn the_page_has_its_picture_taken() {
     }
 }
 
-fn is_picture(path: &Path) -> bool {
+pub(super) fn is_picture(path: &Path) -> bool {
     std::fs::read(path).is_ok_and(|bytes| bytes.starts_with(b"\x89PNG") && bytes.len() > 10_000)
 }

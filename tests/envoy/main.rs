@@ -50,6 +50,7 @@ mod native;
 mod neighbours;
 mod notify;
 mod pins;
+mod playground;
 mod random;
 mod rate_limit_service;
 mod records;
