@@ -8,10 +8,12 @@ import { createInterface } from "node:readline";
 const { chromium } = createRequire(new URL("../../target/peers/", import.meta.url))("playwright-core");
 
 const TIME_LIMIT_MS = 20_000;
+// In pixels, around what is pictured alone.
+const MARGIN = 12;
 
 /**
  * Opens `url` and lets `run` do with the page what it does. `faults`: its `errors`, the `violations` of its content
- * security policy, and what it asked of others (`elsewhere`).
+ * security policy, what it asked of others (`elsewhere`), and where it `sent` anything.
  */
 export async function withPage(url, run) {
   if (!process.env.MCP_POLICY_CHROMIUM) throw new Error("$MCP_POLICY_CHROMIUM is not set");
@@ -20,14 +22,17 @@ export async function withPage(url, run) {
     // Its sandbox needs rights that a container seldom has. It sees nothing but this one page.
     args: ["--no-sandbox"],
   });
-  const faults = { errors: [], violations: [], elsewhere: [] };
+  const faults = { errors: [], violations: [], elsewhere: [], sent: [] };
   try {
     const page = await browser.newPage({ viewport: { width: 1280, height: 800 } });
     page.setDefaultTimeout(TIME_LIMIT_MS);
     page.on("pageerror", (error) => faults.errors.push(String(error)));
     page.on("console", (message) => message.type() === "error" && faults.errors.push(message.text()));
     page.on("dialog", (dialog) => faults.errors.push(`dialog: ${dialog.message()}`) && dialog.dismiss());
-    page.on("request", (request) => isOwn(request.url(), url) || faults.elsewhere.push(request.url()));
+    page.on("request", (request) => {
+      if (!isOwn(request.url(), url)) faults.elsewhere.push(request.url());
+      if (request.method() !== "GET" || request.url().includes("?")) faults.sent.push(request.url());
+    });
     await page.exposeFunction("violated", (violation) => faults.violations.push(violation));
     await page.addInitScript(() => {
       document.addEventListener("securitypolicyviolation", (event) =>
@@ -56,6 +61,13 @@ export async function obey(act) {
   }
 }
 
+const grown = ({ x, y, width, height }) => ({
+  x: x - MARGIN,
+  y: y - MARGIN,
+  width: width + 2 * MARGIN,
+  height: height + 2 * MARGIN,
+});
+
 /** The whole page, or what a selector finds first, as PNG: `screenshot FILE [--dark] [--width N] [--only SELECTOR]`. */
 export async function screenshot(page, path, ...options) {
   await page.emulateMedia({ colorScheme: options.includes("--dark") ? "dark" : "light" });
@@ -63,6 +75,6 @@ export async function screenshot(page, path, ...options) {
   const [width, only] = [Number(option("--width") ?? 1280), option("--only")];
   await page.setViewportSize({ width, height: 800 });
   await page.evaluate(() => scrollTo(0, 0));
-  if (only) await page.locator(only).first().screenshot({ path });
-  else await page.screenshot({ path, fullPage: true });
+  const clip = only && grown(await page.locator(only).first().boundingBox());
+  await page.screenshot({ path, fullPage: true, clip });
 }
