@@ -19,7 +19,12 @@ const CONFIGURATION: &str = include_str!("../policies/schema/configuration.schem
 type Inexpressible = (&'static str, &'static str, &'static str);
 
 /// Faults of more than one value, or of another language.
-const RELATIONS: [Inexpressible; 14] = [
+const RELATIONS: [Inexpressible; 15] = [
+    (
+        "wait must not be longer than timeout",
+        r#"{"version":"1","default":"deny","all_tools":{"require_approval":[{"conditions":[],"timeout":5,"wait":10}]}}"#,
+        "no keyword compares two members",
+    ),
     (
         "cannot keep this limit",
         r#"{"policies":{"a":{"version":"1","default":"deny","all_tools":{"limits":[{"counter":"c","window":"week","max":1}]}}},"default_policy":"a","limits":{"store":"rate_limit_service","cluster":"c","domain":"d"}}"#,
