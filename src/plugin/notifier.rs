@@ -5,7 +5,6 @@ use super::host::{self, SharedData};
 use crate::approvals::notify::{self, Claim, Ended, GivenUp, MAX_CALLS, Notify, Post};
 use crate::config::Gate;
 use log::{error, warn};
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// Tells what one configuration is to tell.
@@ -13,14 +12,14 @@ pub(super) struct Notifier {
     gate: Rc<Gate>,
     is_announced: bool,
     /// Calls that are under way.
-    calls: BTreeMap<u32, Claim>,
+    calls: Vec<(u32, Claim)>,
 }
 
 impl Notifier {
     /// That of a configuration; `None` where that is to tell nobody.
     pub(super) fn new(gate: &Rc<Gate>) -> Option<Self> {
         let tells = gate.approvals.notify.is_some();
-        tells.then(|| Self { gate: Rc::clone(gate), is_announced: false, calls: BTreeMap::new() })
+        tells.then(|| Self { gate: Rc::clone(gate), is_announced: false, calls: Vec::new() })
     }
 
     /// Looks for what is to be told, and begins to tell it.
@@ -41,7 +40,7 @@ impl Notifier {
         given_up.iter().for_each(log);
         for Post { claim, headers, body } in posts {
             match host::post(&notify.cluster, &headers, &body, notify.timeout_ms) {
-                Ok(call) => drop(self.calls.insert(call, claim)),
+                Ok(call) => self.calls.push((call, claim)),
                 Err(_) => self.report(&claim, Ended::NotMade),
             }
         }
@@ -49,7 +48,8 @@ impl Notifier {
 
     /// A call has ended; one that is none of these is not looked at.
     pub(super) fn ended(&mut self, call: u32) {
-        if let Some(claim) = self.calls.remove(&call) {
+        if let Some(place) = self.calls.iter().position(|(own, _)| *own == call) {
+            let (_, claim) = self.calls.swap_remove(place);
             self.report(&claim, host::call_status().map_or(Ended::Silent, Ended::Status));
         }
     }

@@ -5,7 +5,7 @@ use super::super::Id;
 use super::super::kept::Kept;
 use super::super::table::{MAX_ENTRIES, Table};
 use super::event::Event;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// The most approvals that are known here: those that are kept, and as many that were, of which somebody is to be told.
 const MAX_RECORDS: usize = 2 * MAX_ENTRIES;
@@ -66,6 +66,18 @@ enum Progress {
 struct Record {
     claim: Claim,
     progress: Progress,
+}
+
+/// Where each is that has this name.
+type Places = BTreeMap<Id, usize>;
+
+/// Filled one by one, because collecting would bring a sort of its own into the plugin.
+fn places(ids: impl Iterator<Item = Id>) -> Places {
+    let mut places = Places::new();
+    for (place, id) in ids.enumerate() {
+        places.insert(id, place);
+    }
+    places
 }
 
 /// By approvals' names, not by their places in the table: who takes a place over inherits nothing.
@@ -179,12 +191,12 @@ impl Ledger {
     /// Takes up to `room` events that nobody tells yet, those of the oldest approvals first. INVARIANT: `table` was read
     /// after this was, so a record without an entry is that of an approval that is gone.
     pub(super) fn claim(&mut self, table: &Table, terms: &Terms, room: usize, now: u64) -> Due {
-        let known: BTreeMap<Id, &Record> = self.0.iter().map(|record| (record.claim.id, record)).collect();
-        let kept: BTreeSet<Id> = table.entries().map(|(_, entry)| entry.id).collect();
+        let known = places(self.0.iter().map(|record| record.claim.id));
+        let kept = places(table.entries().map(|(_, entry)| entry.id));
         let mut due = Due::default();
         for (_, entry) in table.entries() {
             let (event, at) = Event::of(entry, now);
-            let next = match known.get(&entry.id) {
+            let next = match known.get(&entry.id).and_then(|place| self.0.get(*place)) {
                 None if event != Event::Pending && now.saturating_sub(at) > HISTORY_MS => Next::Nothing,
                 None => first(at, now),
                 Some(record) if record.claim.event == event => record.next(terms, now),
@@ -192,7 +204,7 @@ impl Ledger {
             };
             due.add(entry.id, event, next);
         }
-        for record in self.0.iter().filter(|record| !kept.contains(&record.claim.id)) {
+        for record in self.0.iter().filter(|record| !kept.contains_key(&record.claim.id)) {
             let id = record.claim.id;
             match record.claim.event {
                 Event::Pending => due.add(id, Event::Dropped, record.next_event(0, now)),
@@ -201,8 +213,7 @@ impl Ledger {
                 }
             }
         }
-        due.claims.sort_by_key(|claim| claim.id.created);
-        due.claims.truncate(room);
+        due.keep_oldest(room);
         if !due.is_empty() {
             self.forget(&kept, due.claims.len());
             let calling = Progress::Calling(now.saturating_add(terms.patience));
@@ -221,17 +232,12 @@ impl Ledger {
     }
 
     /// Makes room for so many: of approvals that are gone nothing is kept that is told, nor more than there is place for.
-    fn forget(&mut self, kept: &BTreeSet<Id>, room: usize) {
-        let is_kept = |record: &Record| kept.contains(&record.claim.id);
-        self.0.retain(|record| record.progress != Progress::Done || is_kept(record));
-        let mut excess = (self.0.len() + room).saturating_sub(MAX_RECORDS);
-        if excess > 0 {
-            self.0.sort_by_key(|record| record.claim.id.created);
-            self.0.retain(|record| {
-                let goes = excess > 0 && !is_kept(record);
-                excess -= usize::from(goes);
-                !goes
-            });
+    fn forget(&mut self, kept: &Places, room: usize) {
+        self.0.retain(|record| record.progress != Progress::Done || kept.contains_key(&record.claim.id));
+        while self.0.len() + room > MAX_RECORDS {
+            let gone = self.0.iter().enumerate().filter(|(_, record)| !kept.contains_key(&record.claim.id));
+            let Some((oldest, _)) = gone.min_by_key(|(_, record)| record.claim.id.created) else { return };
+            self.0.swap_remove(oldest);
         }
     }
 
@@ -259,6 +265,16 @@ impl Due {
             Next::Nothing => {}
             Next::Attempt(attempt) => self.claims.push(Claim { id, event, attempt }),
             Next::GiveUp(attempt) => self.given_up.push(Claim { id, event, attempt }),
+        }
+    }
+
+    /// Of the claims only so many, in order.
+    fn keep_oldest(&mut self, room: usize) {
+        let mut all = std::mem::take(&mut self.claims);
+        while self.claims.len() < room {
+            let oldest = all.iter().enumerate().min_by_key(|(_, claim)| claim.id.created);
+            let Some((oldest, _)) = oldest else { return };
+            self.claims.push(all.swap_remove(oldest));
         }
     }
 
