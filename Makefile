@@ -41,18 +41,18 @@ doc: ## Build the library's documentation
 unit: ## All tests but those that need Envoy
 	cargo test --locked
 
-# Nothing of them needs files, processes or a clock.
+# Those that need no files, processes or clock.
 WASM_TESTS := $(addprefix --test ,approvals cases exchanges grants holds legacy playground streams)
 
 wasm-test: ## The policy cases and streams, run as wasm under node
 	runner=$$(scripts/wasm-bindgen.sh) && CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=$$runner \
 	  scripts/cargo-wasm.sh wasm32-unknown-unknown test --locked $(WASM_TESTS)
 
-browser-test: ## The same in headless Chromium, where the playground runs
+browser-test: ## The policy cases in headless Chromium, where the playground runs
 	runner=$$(scripts/wasm-bindgen.sh) && driver=$$(scripts/chromedriver.sh) && \
 	  CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=$$runner WASM_BINDGEN_USE_BROWSER=1 WASM_BINDGEN_TEST_TIMEOUT=300 \
 	  CHROMEDRIVER=$$driver WASM_BINDGEN_TEST_WEBDRIVER_JSON=$(CURDIR)/target/chromium/webdriver.json \
-	  scripts/cargo-wasm.sh wasm32-unknown-unknown test --locked $(WASM_TESTS)
+	  scripts/cargo-wasm.sh wasm32-unknown-unknown test --locked --test cases --test playground
 
 e2e: wasm ## Real clients, a real Envoy and real servers
 	scripts/need.sh curl openssl
