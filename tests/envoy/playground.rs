@@ -91,9 +91,9 @@ fn decided(name: &str, policy: &str, calls: &[&str]) -> (String, Vec<(String, bo
     let output = command_line(name, policy, "decide", &["--calls", path, "--format", "text"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).expect("UTF-8");
-    let mut lines = text.lines().rev().take_while(|line| line.starts_with("  ")).collect::<Vec<_>>().into_iter().rev();
+    let lines = text.lines().rev().take_while(|line| line.starts_with("  ")).collect::<Vec<_>>().into_iter().rev();
     let (mut steps, mut outcome) = (Vec::new(), String::new());
-    while let Some(line) = lines.next() {
+    for line in lines {
         match line.trim().split_once("  ") {
             Some((word, at)) => {
                 let word = match word {
