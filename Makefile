@@ -41,7 +41,7 @@ doc: ## Build the library's documentation
 unit: ## All tests but those that need Envoy
 	cargo test --locked
 
-# Nothing of them needs files, processes or a clock.
+# Those that need no files, processes or clock.
 WASM_TESTS := $(addprefix --test ,approvals cases exchanges grants legacy playground streams)
 
 wasm-test: ## The policy cases and streams, run as wasm under node

@@ -37,11 +37,11 @@ rm -rf "$place"
 mkdir -p "$place/deb"
 cd "$place/deb"
 apt=(apt-get -qq -o APT::Sandbox::User="$(id -un)")
-# What an installation would bring is what this machine lacks. That is only listed here, and needs no root. The driver
-# comes beside it, because its own dependencies are another whole browser.
+# What an installation would bring is what this machine lacks (and the browser itself, even if it is there). That is only
+# listed here, and needs no root. The driver comes beside it, because its own dependencies are another whole browser.
 download() {
   local missing
-  missing=$("${apt[@]}" install --print-uris --no-install-recommends chromium-headless-shell |
+  missing=$("${apt[@]}" install --reinstall --print-uris --no-install-recommends chromium-headless-shell |
     sed -nE "s/^'[^']*' ([^_]+)_.*/\1/p")
   [ -n "$missing" ] || return 1
   # shellcheck disable=SC2086

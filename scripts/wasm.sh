@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the plugin, target/wasm32-wasip1/release/mcp_policy.wasm, with the playground's engine in it, and prints the sizes
-# of both. Arguments go to cargo, as `--example do_nothing`, to build more in the same run. The way it is built is chosen
-# by cargo-wasm.sh, which says which one it was.
+# of both. With arguments for cargo, as `--example do_nothing`, it then builds that too. The way it is built is chosen by
+# cargo-wasm.sh, which says which one it was.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 plugin=target/wasm32-wasip1/release/mcp_policy.wasm
@@ -20,5 +20,8 @@ if cmp -s "$MCP_POLICY_PLAYGROUND.new" "$MCP_POLICY_PLAYGROUND"; then
 else
   mv "$MCP_POLICY_PLAYGROUND.new" "$MCP_POLICY_PLAYGROUND"
 fi
-scripts/cargo-wasm.sh wasm32-wasip1 build --release --locked --lib "$@"
+build=(scripts/cargo-wasm.sh wasm32-wasip1 build --release --locked)
+"${build[@]}" --lib
+# Apart, because what else there is has features that the plugin does without.
+[ $# = 0 ] || "${build[@]}" "$@"
 echo "wasm: $plugin, $(size "$plugin") bytes, $(size "$MCP_POLICY_PLAYGROUND") of them the playground's engine" >&2

@@ -100,8 +100,9 @@ impl Visit {
 
 /// A page may show what it is sent, and load nothing from elsewhere. It may compile WebAssembly, which is the playground's
 /// engine, and still no script out of text.
-const POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
-                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'";
+const POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; connect-src 'self'; \
+                      img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
+                      require-trusted-types-for 'script'";
 
 /// What every answer says: nobody else keeps it, frames it, or reads it as something else.
 const GUARDS: [(&str, &str); 6] = [

@@ -10,7 +10,7 @@ use std::cell::RefCell;
 
 thread_local! {
     static REQUEST: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-    /// Stays until the next call, so that the page can read it.
+    /// Stays until the next one, so that the page can read it.
     static ANSWER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -24,8 +24,8 @@ pub extern "C" fn playground_buffer(length: usize) -> *mut u8 {
     start
 }
 
-/// Answers the request of `length` bytes at `start`, which [`playground_buffer`] gave: the answer's place in the upper half,
-/// its length in the lower. It stays there until the next call of either function; the memory may have grown.
+/// Answers the request of `length` bytes at `start`, which [`playground_buffer`] gave: the upper half is the answer's
+/// place, the lower its length. It stays there until the next answer; the memory may have grown.
 // SAFETY: as above.
 #[unsafe(no_mangle)]
 pub extern "C" fn playground_answer(start: *const u8, length: usize) -> u64 {

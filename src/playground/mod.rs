@@ -36,9 +36,9 @@
 //!   same. `shadow`: what refuses it is in shadow mode. `title`, `description` and `entry` may be null.
 //! - `decisions` has one element for each of `calls`, decided in order with counters of their own, after the list of tools
 //!   has passed: `outcome` is `allowed`, `denied`, `shadow_denied` or `approval_required`. `kind` of a step is `entry`,
-//!   `no_entry` (`at` is the section), `passed`, `shadow` or `decided` (`at` is the rule); `place` is there where that stands
-//!   in the policy's text. `budget` is there where a limit refused: `{counter, limit, remaining, window, window_seconds,
-//!   reset_seconds}`. A text that is no call is `{"problem": "…"}`.
+//!   `no_entry` (`at` is the section), `passed`, `shadow` or `decided` (`at` is the rule); `place` is there where that
+//!   stands in the policy's text, and spans as above. `budget` is there where a limit refused: `{counter, limit,
+//!   remaining, window, window_seconds, reset_seconds}`. A text that is no call is `{"problem": "…"}`.
 //!
 //! A request that is not of this form is answered by `{"problem": "…"}` alone.
 
