@@ -1,6 +1,7 @@
 // A person at the console, in a real browser: `node drive.mjs URL TOKEN ACTION [ARGUMENT...]`.
 //
-// URL is the console's address, or that of one approval in it (`URL#ap_...`). The actions, done with the keyboard alone:
+// URL is the console's address, or that of one approval in it (`URL#ap_...`). The actions, done with the keyboard
+// alone:
 //
 //   state                                  nothing but look
 //   approve ID [NOTE], deny ID [NOTE]      until the gateway has answered, whatever it says

@@ -14,7 +14,8 @@ const ASIDE = ["pin", "mode", "reason"];
 
 /**
  * What the text whose tree is `root` says of the tool `name`, by the entry of the key `key` where one applies: a
- * `choice`, unless it is not known or it `hasRules` of its own; the pattern it is `hiddenBy`; and a `limit` that can be changed.
+ * `choice`, unless it is not known or it `hasRules` of its own; the pattern it is `hiddenBy`; and a `limit` that can be
+ * changed.
  */
 export function stateOf(root, name, key) {
   const hiddenBy = patternsOf(root).find((pattern) => fits(pattern, name));

@@ -9,10 +9,13 @@ const MAX_FINDINGS = 100;
 const MAX_UNDO = 200;
 // What is typed without such a pause is undone at once.
 const PAUSE_MS = 2000;
+const DOWNLOAD_MS = 10_000;
 
 export class Draft {
   // Its texts before each change, the latest last.
   #before = [];
+  // As it was before what a person is typing now.
+  #last;
   #typedAt = -Infinity;
 
   /** Beginning with `text`. `typed` is called when a person has typed, `changed` when a button has changed it. */
@@ -29,9 +32,6 @@ export class Draft {
     $("copy").onclick = () => this.#copy();
     $("download").onclick = () => this.#download();
   }
-
-  // As it was before what a person is typing now.
-  #last;
 
   get text() {
     return this.editor.text;
@@ -92,7 +92,8 @@ export class Draft {
   #download() {
     const url = URL.createObjectURL(new Blob([`${this.text.trimEnd()}\n`], { type: "application/json" }));
     h("a", { href: url, download: "policy.json" }).click();
-    URL.revokeObjectURL(url);
+    // Some browsers read it only after the click.
+    setTimeout(() => URL.revokeObjectURL(url), DOWNLOAD_MS);
   }
 
   /** Shows where a rule stands, one of the `section` ("" for tools) where it says no more. */

@@ -21,7 +21,7 @@ export function offerDecisions(decisions) {
     const { grant, arg_keys: names = [] } = decision;
     const call = callOf(decision);
     const name = call.tool ?? call.prompt ?? call.resource ?? call.method;
-    const label = plain(`${name} (${names.join(", ")}) ${grant ?? ""}`);
+    const label = plain([name, names.length > 0 && `(${names.join(", ")})`, grant].filter(Boolean).join(" "));
     if (!shapes.has(label)) shapes.set(label, JSON.stringify(call, null, 2));
   }
   sync(box, [...shapes.keys()], String, (label) => h("option", { value: label }, label));
