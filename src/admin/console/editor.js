@@ -5,6 +5,9 @@
 
 import { h } from "./elements.js";
 
+// The worst first.
+const KINDS = ["problem", "warning"];
+
 export class Editor {
   // What stands in the layer: each line's text with its marks.
   #lines = [];
@@ -33,7 +36,7 @@ export class Editor {
     this.#shift();
   }
 
-  /** Shows these marks, `{start, end, kind}` each; where two meet, the first is seen. */
+  /** Shows these marks, `{start, end, kind}` each; `kind` is `problem` or `warning`. */
   mark(marks) {
     this.#marks = marks;
     this.#show();
@@ -69,12 +72,9 @@ export class Editor {
   }
 
   #show() {
-    let from = 0;
-    const lines = this.#text.split("\n").map((text) => {
-      const line = lineOf(text, from, this.#marks);
-      from += text.length + 1;
-      return line;
-    });
+    const texts = this.#text.split("\n");
+    const marks = byLine(texts, this.#marks);
+    const lines = texts.map((text, index) => lineOf(text, marks[index]));
     const old = this.#lines;
     const shorter = Math.min(old.length, lines.length);
     let head = 0;
@@ -92,12 +92,24 @@ export class Editor {
   }
 }
 
-/** A line in pieces, each with the kind of the first mark on it. Of a mark over several lines the first line has it. */
-function lineOf(text, from, marks) {
+/** Of each line its marks, with places in it. Of a mark over several lines the first line has it. */
+function byLine(texts, marks) {
+  const found = texts.map(() => []);
+  const inOrder = [...marks].sort((a, b) => a.start - b.start);
+  let [line, from] = [0, 0];
+  for (const { start, end, kind } of inOrder) {
+    while (start > from + texts[line].length && line < texts.length - 1) from += texts[line++].length + 1;
+    found[line].push({ start: start - from, end: end - from, kind });
+  }
+  return found;
+}
+
+/** A line in pieces, each with the kind of the worst mark on it. */
+function lineOf(text, marks) {
   const here = marks
-    .filter(({ start }) => from <= start && start <= from + text.length)
-    .map(({ start, end, kind }) => {
-      const [first, last] = [start - from, Math.min(end - from, text.length)];
+    .sort((a, b) => KINDS.indexOf(a.kind) - KINDS.indexOf(b.kind))
+    .map(({ start: first, end, kind }) => {
+      const last = Math.min(end, text.length);
       // Where nothing is, what is missing is marked at what stands before it.
       return { first: last > first ? first : Math.max(last - 1, 0), last, kind };
     });

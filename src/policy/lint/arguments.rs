@@ -4,16 +4,12 @@ use super::super::path::{Path, Step};
 use super::super::problem::{Pointer, Problems, did_you_mean};
 use super::schema::{self, Found, Types};
 use super::tools::Tool;
-use super::{Names, RULES, elements};
+use super::{RULES, elements};
 use crate::wire::value::Value;
 
-pub(super) fn lint(document: &Value, at: &Pointer, names: &Names<'_>, tools: &[Tool], warnings: &mut Problems) {
-    for (index, (_, entry, at)) in names.entries.iter().enumerate() {
-        Asked { tools: names.judged(Some(index), tools), warnings }.checks(entry, at);
-    }
-    if let Some(all_tools) = document.get("all_tools") {
-        Asked { tools: names.judged(None, tools), warnings }.checks(all_tools, &at.child("all_tools"));
-    }
+/// The checks of one entry, against the tools that they are asked about.
+pub(super) fn lint(entry: &Value, at: &Pointer, tools: Vec<&Tool>, warnings: &mut Problems) {
+    Asked { tools, warnings }.checks(entry, at);
 }
 
 /// The rules of one entry, and the tools that they are asked about.

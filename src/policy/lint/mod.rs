@@ -32,9 +32,16 @@ pub fn lint(document: &Value, at: &Pointer, tools: Option<&ToolList>) -> Problem
     }
     order::lint(document, at, &mut warnings);
     if let Some(list) = tools {
-        names.unknown(&list.tools, &mut warnings);
+        let nearest: Vec<Option<usize>> = list.tools.iter().map(|tool| names.nearest(&tool.name)).collect();
+        names.unknown(&list.tools, &nearest, &mut warnings);
         names.pins(&list.tools, &mut warnings);
-        arguments::lint(document, at, &names, &list.tools, &mut warnings);
+        for (index, (_, entry, at)) in names.entries.iter().enumerate() {
+            arguments::lint(entry, at, names.judged(Some(index), &list.tools, &nearest), &mut warnings);
+        }
+        if let Some(all_tools) = document.get("all_tools") {
+            let judged = names.judged(None, &list.tools, &nearest);
+            arguments::lint(all_tools, &at.child("all_tools"), judged, &mut warnings);
+        }
     }
     warnings
 }
@@ -85,8 +92,8 @@ impl<'d> Names<'d> {
         }
     }
 
-    /// Names and patterns that stand for no tool.
-    fn unknown(&self, tools: &[Tool], warnings: &mut Problems) {
+    /// Names and patterns that stand for no tool. `nearest`: the entry that applies to each tool.
+    fn unknown(&self, tools: &[Tool], nearest: &[Option<usize>], warnings: &mut Problems) {
         let names: Vec<&str> = tools.iter().map(|tool| tool.name.as_str()).collect();
         let unknown = |pattern: &Pattern| {
             if names.iter().any(|name| pattern.matches(name)) {
@@ -104,7 +111,7 @@ impl<'d> Names<'d> {
         for (index, (pattern, _, at)) in self.entries.iter().enumerate() {
             if let Some(message) = unknown(pattern) {
                 warnings.add(at, message);
-            } else if !names.iter().any(|name| self.nearest(name) == Some(index)) {
+            } else if !nearest.contains(&Some(index)) {
                 warnings.add(at, "this entry never applies: each tool that it fits has a nearer entry");
             }
         }
@@ -125,13 +132,12 @@ impl<'d> Names<'d> {
     }
 
     /// The tools that the entry's rules are asked about; all that can be called for `None`.
-    fn judged<'t>(&self, entry: Option<usize>, tools: &'t [Tool]) -> Vec<&'t Tool> {
-        let is_judged = |tool: &&Tool| {
-            let nearest = self.nearest(&tool.name);
+    fn judged<'t>(&self, entry: Option<usize>, tools: &'t [Tool], nearest: &[Option<usize>]) -> Vec<&'t Tool> {
+        let is_judged = |(tool, nearest): &(&Tool, &Option<usize>)| {
             let is_listed = nearest.is_some() || !self.is_default_deny;
-            !self.hides(&tool.name) && is_listed && (entry.is_none() || nearest == entry)
+            is_listed && (entry.is_none() || **nearest == entry) && !self.hides(&tool.name)
         };
-        tools.iter().filter(is_judged).collect()
+        tools.iter().zip(nearest).filter(is_judged).map(|(tool, _)| tool).collect()
     }
 }
 
