@@ -26,5 +26,6 @@ mod plugin;
 pub mod policy;
 pub mod recent;
 pub mod record;
+pub mod risk;
 pub mod timestamp;
 pub mod wire;
