@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! wire  ←  policy  ←  claims  ←  cases, config, exchange  ←  plugin | command line | browser
-//!                              (record and recent sit beside exchange, admin above both)
+//!                              (record and recent sit beside exchange, admin above both; risk takes from none)
 //! ```
 //!
 //! Arrows are imports and never turn back; `policy` takes of `wire` only its readers of JSON and the words of

@@ -105,8 +105,11 @@ fn what_is_no_definition_is_of_an_unknown_kind() {
     for definition in [json!(null), json!([]), json!({ "name": 7, "description": ["a"], "inputSchema": "x" })] {
         assert_eq!(of(&definition).category, Category::Execute, "{definition}");
     }
-    let long = format!("{}delete", "a_".repeat(100_000));
+    let long = format!("{}delete", "a_".repeat(20_000));
     assert_eq!(of(&json!({ "name": long })).category, Category::Destructive);
+    for word in ["send_", "create_", "query_database_", "log-", "transfer.order."] {
+        assert!(of(&json!({ "name": word.repeat(20_000) })).category > Category::Read, "{word}");
+    }
     let text = "and delete ".repeat(20_000);
     assert_eq!(of(&json!({ "name": "x", "description": text })).category, Category::Destructive);
 }

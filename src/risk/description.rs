@@ -88,10 +88,11 @@ pub(super) fn judge(described: &Described, name: &str, reasons: &mut Vec<Reason>
     if let Some(word) = described.mentioned.as_ref().filter(|_| is_open && !is_told_at_once) {
         reasons.push(Reason { field: Field::Description, word: word.clone(), says: Category::Destructive });
     }
+    let is_undoing = name::is_undoing(name);
     for found in &described.found {
         let is_told = match (found.how, by_name) {
             (How::Surely, Some(Category::Read)) if found.says == Category::Execute => !described.is_read_only,
-            (How::Surely, _) => !(is_taking_off(&found.word) && name::is_undoing(name)),
+            (How::Surely, _) => !(is_taking_off(&found.word) && is_undoing),
             // `Start a verification`, of `create_verification`: the name is the better word.
             (How::Perhaps, Some(by_name)) => by_name == Category::Read && !described.is_read_only,
             (How::Perhaps, None) => true,
@@ -121,19 +122,23 @@ fn verbs(sentence: &[String]) -> Vec<Found> {
     let is_verb = is_third_person || has_object(rest);
     let how = match (lead.kind, lead.says) {
         (Kind::Verb, _) | (Kind::Either, Category::Read) => How::Surely,
-        (Kind::Either, Category::Execute) if !rest.first().is_some_and(|next| is_read_about(next)) => How::Perhaps,
+        (Kind::Either, Category::Execute) if !rest.first().is_some_and(|next| lexicon::is_record(next)) => How::Perhaps,
         (Kind::Either, Category::Destructive | Category::Financial) if !is_verb => How::Perhaps,
         (Kind::Either | Kind::Noun, Category::Write | Category::Destructive | Category::Financial) if is_verb => {
             How::Surely
         }
         (Kind::Either | Kind::Noun, _) => How::InPassing,
     };
-    let is_harmless = match lead.says {
-        Category::Execute => is_search(rest),
-        _ => first.starts_with("resolv") && rest.iter().take(6).any(|word| name::is_lookup(word)),
+    let looked_for = match lead.says {
+        Category::Execute => searched(rest),
+        _ if first.starts_with("resolv") => rest.iter().take(6).find(|word| name::is_lookup(word)),
+        _ => None,
     };
-    let says = if is_harmless { Category::Read } else { lead.says };
-    found.push(Found { word: first.clone(), says, how });
+    let (says, told) = match looked_for {
+        Some(object) => (Category::Read, format!("{first} … {object}")),
+        None => (lead.says, first.clone()),
+    };
+    found.push(Found { word: told, says, how });
     if matches!(says, Category::Write | Category::Execute)
         && let Some(object) = rest.iter().take(3).find(|word| money::is_object(word))
     {
@@ -158,24 +163,17 @@ fn verbs(sentence: &[String]) -> Vec<Found> {
     found
 }
 
-/// Nouns that make a verb before them a noun: `Run history`, `Call details`.
-fn is_read_about(next: &str) -> bool {
-    ["details", "history", "info", "information", "log", "logs", "metadata", "results", "stats", "status"]
-        .contains(&next)
-}
-
-/// Whether what is run only finds something: `Performs a web search`, `Runs a PromQL query`. A query to a database may be
+/// What is run, if it only finds something: `Performs a web search`, `Runs a PromQL query`. A query to a database may be
 /// anything.
-fn is_search(rest: &[String]) -> bool {
+fn searched(rest: &[String]) -> Option<&String> {
     #[rustfmt::skip]
     const ANYTHING: &[&str] = &[
         "arbitrary", "code", "command", "commands", "cypher", "database", "databases", "graphql", "mutation", "script",
         "statement", "statements",
     ];
-    let object = rest.iter().take(4);
-    let mut finds = object.clone().map(String::as_str);
-    finds.any(|word| ["aggregation", "lookup", "query", "search", "searches"].contains(&word))
-        && !rest.iter().any(|word| word.contains("sql") || ANYTHING.binary_search(&word.as_str()).is_ok())
+    let is_anything = |word: &String| word.contains("sql") || ANYTHING.binary_search(&word.as_str()).is_ok();
+    let is_found = |word: &&String| ["aggregation", "lookup", "query", "search", "searches"].contains(&word.as_str());
+    rest.iter().take(4).find(is_found).filter(|_| !rest.iter().any(is_anything))
 }
 
 /// A verb in the imperative, the third person or as a gerund.

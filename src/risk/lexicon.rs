@@ -140,6 +140,12 @@ pub(super) fn glued(word: &str) -> Option<&'static str> {
         .find(|verb| word.strip_prefix(verb).is_some_and(|rest| rest.chars().count() >= 3 && !ENDINGS.contains(&rest)))
 }
 
+/// Whether `word` makes a noun of the verb before it: `Run history`, `Call details`.
+pub(super) fn is_record(word: &str) -> bool {
+    ["details", "history", "info", "information", "log", "logs", "metadata", "results", "stats", "status"]
+        .contains(&word)
+}
+
 /// Nouns that name something to be read, where nothing else is said.
 #[rustfmt::skip]
 const THINGS_READ: &[&str] = &[

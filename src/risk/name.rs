@@ -19,7 +19,7 @@ pub(super) fn judge(name: &str, described: &Described, reasons: &mut Vec<Reason>
     let verbs = verbs(&words, described);
     let mut found = heads(&words, &verbs);
     if is_read_about(&words, &verbs, &found, described) {
-        found.clear();
+        found.retain(|verb| verb.says == Category::Read);
     }
     if let Some(verb) = forced(&words, &found) {
         found.push(verb);
@@ -76,6 +76,9 @@ fn open(words: Vec<String>) -> Vec<String> {
     opened
 }
 
+/// How many words of a name are searched for what a verb stands beside. Names have few; a hostile one may have many.
+const MAX_NEAR: usize = 64;
+
 /// Pairs that are one noun, though a word of them is a verb elsewhere.
 const NOUNS: &[(&str, &str)] = &[("merge", "request"), ("pull", "request"), ("pull", "requests"), ("read", "only")];
 
@@ -110,7 +113,7 @@ fn verbs<'a>(words: &'a [String], described: &Described) -> Vec<Verb<'a>> {
             continue;
         };
         let is_last = at + 1 == words.len();
-        let is_beside = |list: &[&str]| words.iter().any(|word| list.contains(&word.as_str()));
+        let is_beside = |list: &[&str]| words.iter().take(MAX_NEAR).any(|word| list.contains(&word.as_str()));
         let says = match word.as_str() {
             // `git_log`, `audit_log`: what is logged already.
             "log" if is_last && at > 0 => continue,
@@ -187,10 +190,10 @@ fn is_object_of_preposition(words: &[String], at: usize) -> bool {
 /// Whether the only verbs are words that may be nouns, and the description surely reads: `git_branch`, "Lists branches".
 /// A word that stands first is likelier the verb, so that there the name must end as the name of something read does.
 fn is_read_about(words: &[String], verbs: &[Verb<'_>], heads: &[Verb<'_>], described: &Described) -> bool {
-    let [head] = heads else { return false };
-    let ends_as_read = words.last().is_some_and(|last| lexicon::is_thing_read(last) || last == "list");
-    head.says != Category::Read
-        && described.is_surely_read()
+    let mut risky = heads.iter().filter(|verb| verb.says != Category::Read);
+    let (Some(head), None) = (risky.next(), risky.next()) else { return false };
+    let ends_as_read = words.last().is_some_and(|last| lexicon::is_record(last) || last == "list");
+    described.is_surely_read()
         && verbs.iter().all(|verb| verb.kind != Kind::Verb)
         && (head.kind == Kind::Noun || ends_as_read && words.len() > 1)
 }

@@ -50,7 +50,9 @@ fn of_text(text: &str, is_one_sentence: bool) -> Vec<String> {
             '-' | '\'' | '’' | '_' if !word.is_empty() && !is_before_blank => word.push(character),
             ',' | '/' | '&' | '+' | ':' | '(' | ')' | '[' | ']' | '-' | '–' | '—' => {
                 finish(&mut word, &mut words);
-                words.push(AND.to_owned());
+                if !words.is_empty() {
+                    words.push(AND.to_owned());
+                }
             }
             '。' | '！' => end(&mut word, &mut words, is_one_sentence),
             '.' | '!' | '?' | ';' if is_before_blank => end(&mut word, &mut words, is_one_sentence),
@@ -70,7 +72,7 @@ fn of_text(text: &str, is_one_sentence: bool) -> Vec<String> {
 /// The end of a sentence: an empty word, if that is where reading stops and anything was read.
 fn end(word: &mut String, words: &mut Vec<String>, is_one_sentence: bool) {
     finish(word, words);
-    if is_one_sentence && words.iter().any(|word| word != AND) {
+    if is_one_sentence && !words.is_empty() {
         words.push(String::new());
     }
 }
