@@ -1,5 +1,5 @@
-//! The risk of tools: our own cases, laws that hold for each of them, and the figures on lists of tools that people have
-//! judged, where those lie beside the checkout.
+//! The risk of tools: our own cases, laws that hold for each of them, and the figures on lists of tools that people
+//! have judged, where those lie beside the checkout.
 //!
 //! The rules are hand-made and learn nothing from the lists, so that leaving a server out cannot change what is said of
 //! it: the figure of each server is its figure by leave-one-server-out cross validation, and their sum is the report.

@@ -43,21 +43,22 @@ impl Described {
         self.is_read_only
     }
 
-    /// Whether it begins by reading, and says nothing else.
+    /// Whether it surely begins by reading, and nothing else is as sure.
     pub(super) fn is_surely_read(&self) -> bool {
         self.category() == Some(Category::Read)
     }
 }
 
-/// Words that descriptions begin with before they come to their verb. Sorted.
+/// Words that descriptions begin with before they come to their verb.
 #[rustfmt::skip]
 const LEAD_IN: &[&str] = &[
-    "a", "allow", "allows", "an", "and", "batch", "bulk", "can", "enables", "for", "function", "helps", "it", "lets",
-    "mcp", "method", "partial", "please", "provides", "simple", "that", "the", "this", "to", "tool", "used", "useful",
-    "will", "you",
+    "a", "admin", "allow", "allows", "alpha", "an", "and", "batch", "beta", "bulk", "can", "caution", "danger",
+    "dangerous", "deprecated", "enables", "experimental", "for", "function", "helps", "important", "internal", "it",
+    "lets", "mcp", "method", "note", "partial", "please", "premium", "provides", "simple", "that", "the", "this", "to",
+    "tool", "used", "useful", "warning", "will", "you",
 ];
 
-/// Reads a description. Only its first sentence tells what the tool does; later ones tell when to call which other tool.
+/// Reads a description. Its first sentence tells what the tool does; later ones tell when to call which other tool.
 pub(super) fn read(text: &str) -> Described {
     let sentence = words::of_sentence(text);
     let all = words::of_all(text);
@@ -94,7 +95,8 @@ pub(super) fn judge(described: &Described, name: &str, reasons: &mut Vec<Reason>
             (How::Surely, Some(Category::Read)) if found.says == Category::Execute => !described.is_read_only,
             (How::Surely, _) => !(is_taking_off(&found.word) && is_undoing),
             // `Start a verification`, of `create_verification`: the name is the better word.
-            (How::Perhaps, Some(by_name)) => by_name == Category::Read && !described.is_read_only,
+            (How::Perhaps, Some(Category::Read)) => !described.is_read_only,
+            (How::Perhaps, Some(_)) => found.says >= Category::Destructive,
             (How::Perhaps, None) => true,
             (How::InPassing, by_name) => by_name.is_none(),
         };
@@ -118,12 +120,13 @@ fn verbs(sentence: &[String]) -> Vec<Found> {
             None => found,
         };
     }
-    let is_third_person = lexicon::entry(first).is_none() && first.ends_with('s');
-    let is_verb = is_third_person || has_object(rest);
+    let form = Form::of(first);
+    let is_verb = form == Form::ThirdPerson || has_object(rest);
+    let is_noun = rest.first().is_some_and(|next| lexicon::is_record(next));
     let how = match (lead.kind, lead.says) {
         (Kind::Verb, _) | (Kind::Either, Category::Read) => How::Surely,
-        (Kind::Either, Category::Execute) if !rest.first().is_some_and(|next| lexicon::is_record(next)) => How::Perhaps,
-        (Kind::Either, Category::Destructive | Category::Financial) if !is_verb => How::Perhaps,
+        (Kind::Either, Category::Execute) if !is_noun => How::Perhaps,
+        (Kind::Either, Category::Destructive | Category::Financial) if !is_verb && !is_noun => How::Perhaps,
         (Kind::Either | Kind::Noun, Category::Write | Category::Destructive | Category::Financial) if is_verb => {
             How::Surely
         }
@@ -149,9 +152,8 @@ fn verbs(sentence: &[String]) -> Vec<Found> {
     let mut is_joined = false;
     for word in rest {
         let is_joint = word == AND || word == "or" || word == "then";
-        let other = verb(word).filter(|_| is_joined && (lexicon::entry(word).is_none() == is_third_person));
-        if let Some(other) = other {
-            let is_grave = other.kind == Kind::Verb && other.says >= Category::Destructive;
+        if let Some(other) = verb(word).filter(|_| is_joined) {
+            let is_grave = other.kind == Kind::Verb && other.says >= Category::Destructive && Form::of(word) == form;
             if is_list || is_grave {
                 found.push(Found { word: word.clone(), says: other.says, how: How::Surely });
             }
@@ -163,16 +165,35 @@ fn verbs(sentence: &[String]) -> Vec<Found> {
     found
 }
 
-/// What is run, if it only finds something: `Performs a web search`, `Runs a PromQL query`. A query to a database may be
-/// anything.
+/// The form of a verb: what is joined to one has the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Imperative,
+    ThirdPerson,
+    Gerund,
+}
+
+impl Form {
+    fn of(verb: &str) -> Self {
+        match verb {
+            known if lexicon::entry(known).is_some() => Self::Imperative,
+            gerund if gerund.ends_with("ing") => Self::Gerund,
+            _ => Self::ThirdPerson,
+        }
+    }
+}
+
+/// What is run, if it only finds something: `Performs a web search`, `Runs a PromQL query`. A query to a database may
+/// be anything.
 fn searched(rest: &[String]) -> Option<&String> {
     #[rustfmt::skip]
     const ANYTHING: &[&str] = &[
         "arbitrary", "code", "command", "commands", "cypher", "database", "databases", "graphql", "mutation", "script",
         "statement", "statements",
     ];
-    let is_anything = |word: &String| word.contains("sql") || ANYTHING.binary_search(&word.as_str()).is_ok();
-    let is_found = |word: &&String| ["aggregation", "lookup", "query", "search", "searches"].contains(&word.as_str());
+    let is_anything = |word: &String| word.contains("sql") || ANYTHING.contains(&word.as_str());
+    let is_found =
+        |word: &&String| ["aggregation", "lookup", "query", "scan", "search", "searches"].contains(&word.as_str());
     rest.iter().take(4).find(is_found).filter(|_| !rest.iter().any(is_anything))
 }
 
@@ -186,7 +207,7 @@ fn verb(word: &str) -> Option<lexicon::Entry> {
 
 fn is_lead_in(word: &str) -> bool {
     let is_adverb = word.len() > 4 && word.ends_with("ly") && word != "apply" && word != "reply";
-    is_adverb || LEAD_IN.binary_search(&word).is_ok()
+    is_adverb || LEAD_IN.contains(&word)
 }
 
 /// Whether what follows is an object, so that the word before it was a verb.
@@ -196,7 +217,7 @@ fn has_object(rest: &[String]) -> bool {
         "a", "all", "an", "any", "arbitrary", "changes", "each", "every", "existing", "for", "from", "in", "into", "it",
         "multiple", "new", "on", "one", "several", "the", "through", "to", "up", "whether", "with", "within", "your",
     ];
-    rest.first().is_some_and(|word| OBJECTS.binary_search(&word.as_str()).is_ok())
+    rest.first().is_some_and(|word| OBJECTS.contains(&word.as_str()))
 }
 
 /// Words of other languages anywhere in the sentence: their verbs stand first, last or in the middle.

@@ -19,7 +19,6 @@ const TABLE: &[(Category, &[&str])] = &[
         "przelewa", "rechnung", "reembolsa", "reembolsar", "reembolso", "rembourse", "rembourser", "rimborsa",
         "rimborsare", "uberweisen", "uberweist", "ueberweisen", "virement", "zahlen", "zahlt", "zahlung", "zaplac",
         "возврат", "купить", "оплата", "оплатить", "оплачивает", "платеж", "платит", "покупает",
-       
     ]),
     (Destructive, &[
         "annule", "annuleert", "annuler", "annuleren", "annulla", "annullare", "anuluj", "anuluje", "apaga", "apagar",

@@ -30,44 +30,46 @@ use Kind::{Either, Noun, Verb};
 #[rustfmt::skip]
 const TABLE: &[(Category, Kind, &[&str])] = &[
     (Read, Verb, &[
-        "analyse", "analyze", "autocomplete", "browse", "calculate", "capture", "classify", "compare", "crawl", "decode",
-        "describe", "detect", "determine", "diagnose", "discover", "display", "enumerate", "estimate", "examine",
-        "explain", "explore", "extract", "fetch", "find", "geocode", "get", "grep", "hget", "hgetall", "identify",
-        "infer", "inspect", "introspect", "investigate", "learn", "lint", "locate", "lookup", "lrange",
-        "observe", "obtain", "paginate", "parse", "predict", "recall", "recommend", "retrieve", "scrape", "show", "smembers",
-        "suggest", "summarise", "summarize", "surface", "transcribe", "translate", "validate", "verify", "visualize",
-        "whoami", "xrange", "zrange",
+        "analyse", "analyze", "autocomplete", "browse", "calculate", "capture", "classify", "compare", "crawl",
+        "decode", "describe", "detect", "determine", "diagnose", "discover", "display", "enumerate", "estimate",
+        "examine", "explain", "explore", "extract", "fetch", "find", "geocode", "get", "grep", "hget", "hgetall",
+        "identify", "inspect", "introspect", "investigate", "learn", "lint", "locate", "lookup", "lrange", "observe",
+        "obtain", "paginate", "parse", "predict", "recall", "recommend", "rerank", "retrieve", "scrape", "show",
+        "smembers", "suggest", "summarise", "summarize", "surface", "transcribe", "translate", "validate", "verify",
+        "visualize", "whoami", "xrange", "zrange",
     ]),
     (Read, Either, &[
-        "access", "aggregate", "ask", "check", "convert", "count", "diff", "echo", "filter", "help", "list",
-        "monitor", "peek", "ping", "plan", "preview", "profile", "query", "rank", "read", "research", "return",
-        "scan", "search", "select", "status", "tail", "think", "trace", "view", "wait", "watch",
+        "access", "aggregate", "ask", "check", "convert", "count", "diff", "echo", "filter", "help", "list", "monitor",
+        "peek", "ping", "plan", "preview", "profile", "query", "rank", "read", "reason", "research", "return", "scan",
+        "search", "select", "status", "tail", "think", "trace", "view", "wait", "watch",
     ]),
     (Read, Noun, &["extraction", "retrieval", "screenshot"]),
     (Write, Verb, &[
         "accept", "acknowledge", "activate", "add", "adjust", "allow", "annotate", "append", "approve", "archive",
-        "assign", "associate", "attach", "authorise", "authorize", "autofix", "categorize", "clone", "close", "complete",
-        "configure", "confirm", "connect", "copy", "create", "customize", "deactivate", "decline", "decrement",
-        "define", "demote", "detach", "disable", "disassociate", "disconnect", "dismiss", "duplicate", "edit", "enable",
-        "enqueue", "enroll", "favorite", "fix", "follow", "generate", "grant", "hide", "hset", "ignore", "import",
-        "increment", "init", "initialise", "initialize", "insert", "invite", "join", "kick", "leave", "lpush", "make", "manage",
-        "mark", "merge", "modify", "move", "mute", "notify", "organize", "override", "overwrite", "pause", "persist", "populate",
-        "prepare", "prepend", "promote", "provision", "publish", "put", "react", "rebase", "register", "reject",
-        "remember", "rename", "reopen", "reorder", "replace", "reply", "reschedule", "resize", "respond", "restore",
-        "resume", "rotate", "rpush", "sadd", "save", "scaffold", "send", "silence", "snooze", "submit", "subscribe", "suspend",
-        "sync", "synchronize", "toggle", "transition", "unarchive", "unassign", "unblock", "unfollow", "unhide",
-        "unlike", "unlink", "unlock", "unmute", "unpin", "unpublish", "unshare", "unstage", "unstar", "unsubscribe",
-        "untag", "unwatch", "upsert", "xadd", "zadd",
+        "assign", "associate", "attach", "authorise", "authorize", "autofix", "categorize", "clone", "close",
+        "complete", "configure", "confirm", "connect", "copy", "create", "customize", "deactivate", "decline",
+        "decrement", "define", "demote", "detach", "disable", "disassociate", "disconnect", "dismiss", "duplicate",
+        "edit", "enable", "enqueue", "enroll", "escalate", "favorite", "fix", "follow", "generate", "grant", "hide",
+        "hset", "ignore", "import", "increment", "ingest", "init", "initialise", "initialize", "insert", "invite",
+        "join", "kick", "leave", "lpush", "make", "manage", "mark", "merge", "modify", "move", "mute", "notify",
+        "organize", "override", "overwrite", "pause", "persist", "populate", "prepare", "prepend", "promote",
+        "provision", "publish", "put", "react", "rebase", "register", "reject", "remember", "rename", "reopen",
+        "reorder", "replace", "reply", "reschedule", "resize", "respond", "restore", "resume", "rotate", "rpush",
+        "sadd", "save", "scaffold", "send", "silence", "snooze", "submit", "subscribe", "suspend", "sync",
+        "synchronize", "toggle", "transition", "unarchive", "unassign", "unblock", "unfollow", "unhide", "unlike",
+        "unlink", "unlock", "unmute", "unpin", "unpublish", "unshare", "unstage", "unstar", "unsubscribe", "untag",
+        "unwatch", "upsert", "xadd", "zadd",
     ]),
     (Write, Either, &[
-        "ban", "block", "book", "bookmark", "change", "checkout", "claim", "commit", "compose", "cordon", "design", "download", "draft",
-        "export", "fork", "forward", "index", "like", "link", "load", "lock", "open", "patch", "pin", "place", "post", "pull",
-        "push", "record", "release", "request", "resolve", "scale", "schedule", "set", "setup", "share", "sign", "stage",
-        "star", "store", "switch", "track", "transfer", "update", "upload", "write",
+        "ban", "block", "book", "bookmark", "change", "checkout", "claim", "commit", "compose", "cordon", "design",
+        "download", "draft", "export", "flag", "fork", "forward", "index", "like", "link", "load", "lock", "open",
+        "patch", "pin", "place", "post", "pull", "push", "raise", "rate", "record", "release", "request", "reserve",
+        "resolve", "scale", "schedule", "set", "setup", "share", "sign", "stage", "star", "store", "switch", "track",
+        "transfer", "update", "upload", "vote", "write",
     ]),
     (Write, Noun, &[
         "backup", "branch", "comment", "creation", "email", "label", "log", "management", "message", "modification",
-        "note", "review", "stash", "tag",
+        "note", "report", "review", "stash", "tag",
     ]),
     (Execute, Verb, &[
         "automate", "boot", "compile", "debug", "dispatch", "eval", "evaluate", "exec", "execute", "failover",
@@ -80,24 +82,25 @@ const TABLE: &[(Category, Kind, &[&str])] = &[
         "shutdown", "simulate", "start", "stop", "test", "trigger", "type", "upgrade",
     ]),
     (Execute, Noun, &[
-        "agent", "automation", "bash", "cmd", "control", "curl", "execution", "handle", "kubectl", "operate", "powershell",
-        "process", "psql", "repl", "shell",
-        "sql", "ssh", "terminal", "use",
+        "agent", "automation", "bash", "cmd", "control", "curl", "execution", "handle", "kubectl", "operate",
+        "powershell", "process", "psql", "repl", "shell", "sql", "ssh", "terminal", "use",
     ]),
     (Destructive, Verb, &[
-        "abort", "cancel", "cleanup", "decommission", "del", "delete", "deprovision", "deregister", "destroy", "discard",
-        "erase", "evict", "expunge", "flushall", "flushdb", "forget", "hdel", "lpop", "nuke", "obliterate",
+        "abort", "cancel", "cleanup", "decommission", "del", "delete", "deprovision", "deregister", "destroy",
+        "discard", "erase", "evict", "expunge", "flushall", "flushdb", "forget", "hdel", "lpop", "nuke", "obliterate",
         "prune", "purge", "remove", "revoke", "rm", "rmdir", "rpop", "shred", "spop", "srem", "terminate", "truncate",
         "undeploy", "uninstall", "unregister", "unset", "wipe", "xdel", "zap", "zrem",
     ]),
     (Destructive, Either, &[
-        "clean", "clear", "drop", "empty", "expire", "flush", "force", "kill", "pop", "reset", "revert", "trash", "void",
+        "clean", "clear", "drop", "empty", "expire", "flush", "force", "kill", "pop", "reset", "revert", "trash",
+        "void",
     ]),
     (Destructive, Noun, &["deletion", "removal"]),
     (Financial, Verb, &[
-        "buy", "disburse", "donate", "pay", "purchase", "refund", "reimburse", "repay", "sell", "unstake", "withdraw",
+        "buy", "disburse", "donate", "pay", "purchase", "redeem", "refund", "reimburse", "repay", "sell", "unstake",
+        "withdraw",
     ]),
-    (Financial, Either, &["bid", "deposit", "mint", "payout", "stake", "swap", "trade"]),
+    (Financial, Either, &["bid", "deposit", "mint", "payout", "stake", "swap", "tip", "trade"]),
 ];
 
 /// What `word`, as it stands, says.
@@ -116,8 +119,8 @@ pub(super) fn inflected(word: &str) -> Option<Entry> {
 /// Verbs that names in one piece begin with: `deletefile`.
 #[rustfmt::skip]
 const GLUED: &[&str] = &[
-    "create", "delete", "destroy", "execute", "fetch", "get", "insert", "invoke", "list", "remove", "retrieve", "search",
-    "truncate", "update", "upload", "write",
+    "create", "delete", "destroy", "execute", "fetch", "get", "insert", "invoke", "list", "remove", "retrieve",
+    "search", "truncate", "update", "upload", "write",
 ];
 
 /// And those that they end with: `filedelete`.
@@ -150,8 +153,8 @@ pub(super) fn is_record(word: &str) -> bool {
 #[rustfmt::skip]
 const THINGS_READ: &[&str] = &[
     "config", "count", "details", "diff", "docs", "documentation", "forecast", "health", "history", "info",
-    "information", "log", "me", "metadata", "overview", "schema", "state", "statistics", "status", "summary", "tree", "usage",
-    "version", "weather",
+    "information", "log", "me", "metadata", "overview", "schema", "state", "statistics", "status", "summary", "tree",
+    "usage", "version", "weather",
 ];
 
 /// Whether a name that ends with `word` and has no verb asks for something to be read: a plural, or such a noun.

@@ -248,8 +248,8 @@ fn without_repetition(reasons: Vec<Reason>) -> Vec<Reason> {
     told
 }
 
-/// A title is read as a name is. It is made for people, and reads like a headline (`Run history`): beside better evidence
-/// only its sure words count, and only where they are riskier.
+/// A title is read as a name is. It is made for people, and reads like a headline (`Run history`): beside better
+/// evidence only its sure words count, and only where they are riskier.
 fn raise(title: &str, field: Field, reasons: &mut Vec<Reason>) {
     let known = riskiest(reasons);
     let mut found = Vec::new();

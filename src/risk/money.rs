@@ -8,8 +8,9 @@ const MONEY: &[&str] = &["billing", "invoice", "payment", "payout", "payroll", "
 /// Words that do so together with a verb that changes something. Sorted.
 #[rustfmt::skip]
 const BUSINESS: &[&str] = &[
-    "bid", "bill", "bills", "btc", "credit", "credits", "crypto", "deposit", "donation", "eth", "fund", "funds", "loan",
-    "loans", "money", "order", "orders", "trade", "trades", "usdc", "usdt", "wallet", "withdrawal",
+    "bank", "bid", "bill", "bills", "btc", "credit", "credits", "crypto", "deposit", "donation", "eth", "expense",
+    "expenses", "fund", "funds", "loan", "loans", "money", "order", "orders", "settlement", "settlements", "spend",
+    "trade", "trades", "usdc", "usdt", "wallet", "withdrawal",
 ];
 
 /// What a `checkout` of goods goes with, as against one of a branch.
@@ -33,21 +34,18 @@ pub(super) fn named(words: &[String], verb: Option<Category>) -> Option<&str> {
     let is_one_of = |list: &[&str], word: &String| list.binary_search(&word.as_str()).is_ok();
     let is_sequence = words.iter().any(|word| NO_ORDER.contains(&word.as_str()));
     let is_database = words.iter().any(|word| is_one_of(DATABASE, word));
-    let is_sale = words.iter().any(|word| CHECKOUT.contains(&word.as_str()));
+    let is_sale = words.len() == 1 || words.iter().any(|word| CHECKOUT.contains(&word.as_str()));
+    let is_transfer = !words.iter().any(|word| is_one_of(HANDED_OVER, word));
     let changes = matches!(verb, Some(Category::Write | Category::Execute | Category::Financial));
     let is_money = |word: &&String| {
         MONEY.iter().any(|money| word.contains(money))
             || word.starts_with("charge") && !word.starts_with("charger")
             || word.starts_with("transaction") && !is_database
             || *word == "checkout" && is_sale && changes
+            || word.starts_with("transfer") && is_transfer
             || changes && is_one_of(BUSINESS, word) && !(word.starts_with("order") && is_sequence)
     };
     words.iter().find(is_money).map(String::as_str)
-}
-
-/// Whether a name with `transfer` moves money: it does unless it names something else.
-pub(super) fn is_transfer_of_money(words: &[String]) -> bool {
-    !words.iter().any(|word| HANDED_OVER.binary_search(&word.as_str()).is_ok())
 }
 
 /// Whether a word of a description is money, whatever is done with it.

@@ -17,7 +17,7 @@ struct Verb<'a> {
 pub(super) fn judge(name: &str, described: &Described, reasons: &mut Vec<Reason>) {
     let words = open(words::of_name(name));
     let verbs = verbs(&words, described);
-    let mut found = heads(&words, &verbs);
+    let mut found = heads(&words, &verbs, described);
     if is_read_about(&words, &verbs, &found, described) {
         found.retain(|verb| verb.says == Category::Read);
     }
@@ -32,8 +32,6 @@ pub(super) fn judge(name: &str, described: &Described, reasons: &mut Vec<Reason>
     if let Some(word) = money::named(&words, by_verb.or(described.category())) {
         reasons.retain(|reason| reason.word != word);
         reasons.push(Reason { field: Field::Name, word: word.to_owned(), says: Category::Financial });
-    } else if let Some(reason) = reasons.iter_mut().find(|reason| reason.word == "transfer") {
-        reason.says = if money::is_transfer_of_money(&words) { Category::Financial } else { reason.says };
     }
 }
 
@@ -50,10 +48,10 @@ pub(super) fn is_undoing(name: &str) -> bool {
     #[rustfmt::skip]
     const UNDOING: &[&str] = &[
         "detach", "disassociate", "disconnect", "dismiss", "leave", "unarchive", "unassign", "unblock", "unfollow",
-        "unhide", "unlike", "unlink", "unlock", "unmute", "unpin", "unshare", "unstage", "unstar", "unsubscribe", "untag",
-        "unwatch",
+        "unhide", "unlike", "unlink", "unlock", "unmute", "unpin", "unshare", "unstage", "unstar", "unsubscribe",
+        "untag", "unwatch",
     ];
-    words::of_name(name).iter().any(|word| UNDOING.binary_search(&word.as_str()).is_ok())
+    words::of_name(name).iter().any(|word| UNDOING.contains(&word.as_str()))
 }
 
 /// Opens the words that are a verb and its object in one piece.
@@ -119,6 +117,14 @@ fn verbs<'a>(words: &'a [String], described: &Described) -> Vec<Verb<'a>> {
             "log" if is_last && at > 0 => continue,
             // To give back a value, or goods.
             "return" | "returns" => continue,
+            "apply"
+                if is_beside(&["diff", "edit", "filter", "label", "labels", "patch", "style", "tag", "template"]) =>
+            {
+                Category::Write
+            }
+            "book" | "reserve" if is_beside(&["flight", "hotel", "ride", "ticket", "tickets", "trip"]) => {
+                Category::Financial
+            }
             "call" | "request" if CALLS.contains(&before) => Category::Execute,
             "compose" if is_beside(&["docker", "down", "podman", "up"]) => Category::Execute,
             // What is asked of a database may change it.
@@ -144,11 +150,11 @@ pub(super) fn is_lookup(after: &str) -> bool {
 
 /// The verbs that a name is about.
 ///
-/// English puts the verb first (`delete_file`), many servers last (`file_delete`), and a prefix may stand before either.
-/// So: the first sure verb, and one at the very end; else the first word that may be a verb, and one at the end; else a
-/// noun that may be one. What is joined by `and` or `or` counts with what it is joined to. The caller takes the
-/// riskiest.
-fn heads<'a>(words: &[String], verbs: &[Verb<'a>]) -> Vec<Verb<'a>> {
+/// English puts the verb first (`delete_file`), many servers last (`file_delete`), and a prefix may stand before
+/// either. So: the first sure verb, and one at the very end; else the first word that may be a verb, and one at the
+/// end; else a noun that may be one. What is joined by `and` or `or` counts with what it is joined to. The caller takes
+/// the riskiest.
+fn heads<'a>(words: &[String], verbs: &[Verb<'a>], described: &Described) -> Vec<Verb<'a>> {
     let of_kind = |kind: Kind| verbs.iter().filter(move |verb| verb.kind == kind);
     let is_last = |verb: &&Verb<'_>| verb.at + 1 == words.len() && !is_object_of_preposition(words, verb.at);
     let mut heads: Vec<Verb<'a>> = Vec::new();
@@ -157,9 +163,11 @@ fn heads<'a>(words: &[String], verbs: &[Verb<'a>]) -> Vec<Verb<'a>> {
     if let Some(first) = first_sure {
         heads.push(*first);
         heads.extend(of_kind(Kind::Verb).skip(1).filter(is_last));
-        // `run_create_script`: the sure verb names what is run. Behind a sure verb a noun is likelier.
+        // `run_create_script`: what is before a sure verb may be the verb of which that is a part. It may also be a
+        // noun, as in `pipeline_run_get_log`, `run_get`.
         let is_after_noun = is_last(&first);
-        heads.extend(first_either.filter(|either| either.at == 0 && !is_after_noun));
+        let leads = |either: &&Verb<'_>| either.at == 0 || either.at < first.at && !described.is_surely_read();
+        heads.extend(first_either.filter(|either| leads(either) && !is_after_noun));
         // `get_..._update` is about updates; `issue_create_or_update` is not.
         let is_reading = first.says == Category::Read;
         let adds = |verb: &&Verb<'_>| is_last(verb) && verb.says > first.says;
@@ -187,8 +195,8 @@ fn is_object_of_preposition(words: &[String], at: usize) -> bool {
     before.is_some_and(|before| PREPOSITIONS.contains(&before.as_str()))
 }
 
-/// Whether the only verbs are words that may be nouns, and the description surely reads: `git_branch`, "Lists branches".
-/// A word that stands first is likelier the verb, so that there the name must end as the name of something read does.
+/// Whether the only verbs are words that may be nouns, and the description surely reads: `git_branch`, "Lists
+/// branches". A word that is often a verb needs more: the name must end as the name of something read does.
 fn is_read_about(words: &[String], verbs: &[Verb<'_>], heads: &[Verb<'_>], described: &Described) -> bool {
     let mut risky = heads.iter().filter(|verb| verb.says != Category::Read);
     let (Some(head), None) = (risky.next(), risky.next()) else { return false };
