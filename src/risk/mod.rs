@@ -12,12 +12,12 @@
 //! All of them are words of the server. Annotations are mere claims: `readOnlyHint: true` lowers nothing, while
 //! `destructiveHint: true` raises. A tool of which nothing is known is Execute, as an unclassified tool is.
 //!
-//! Three choices lean to the riskier side on purpose. A name that speaks of charges, invoices, payments, payouts,
-//! refunds, billing, subscriptions, transactions or transfers is Financial whatever its verb: lists of tools that others
-//! have judged say so throughout (`list_invoices` is Financial there), and what such a tool shows or prepares is
-//! somebody's money. `remove`, `cancel` and `reset` are Destructive, though some servers can undo them. And SQL as an
-//! argument is Execute even where the description promises to read only; without a look at the arguments, such a
-//! promise keeps a query a Read.
+//! Three choices lean to the riskier side on purpose. A name that speaks of charges, invoices, payments, refunds or
+//! subscriptions is Financial whatever its verb: lists of tools that others have judged say so throughout
+//! (`list_invoices` is Financial there), and what such a tool shows or prepares is somebody's money; billing, payouts,
+//! payrolls, transactions and transfers are treated alike. `remove`, `cancel` and `reset` are Destructive, though some
+//! servers can undo them. And SQL as an argument is Execute even where the description promises to read only; without a
+//! look at the arguments, such a promise keeps a query a Read.
 //!
 //! The rules are hand-made and the same everywhere: no weights, no clock, no state. The same definition has the same
 //! assessment.
