@@ -6,7 +6,8 @@
 //!
 //! ```text
 //! wire  ←  policy  ←  claims  ←  cases, config, exchange  ←  plugin | command line | browser
-//!                              (record and recent sit beside exchange, admin above both; playground beside exchange)
+//!                              (record and recent sit beside exchange, admin above both; playground beside exchange;
+//!                               risk takes from none)
 //! ```
 //!
 //! Arrows are imports and never turn back; `policy` takes of `wire` only its readers of JSON and the words of
@@ -27,5 +28,6 @@ mod plugin;
 pub mod policy;
 pub mod recent;
 pub mod record;
+pub mod risk;
 pub mod timestamp;
 pub mod wire;
