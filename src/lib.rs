@@ -7,7 +7,7 @@
 //! ```text
 //! wire  ←  policy  ←  claims  ←  cases, config, exchange  ←  plugin | command line | browser
 //!                              (record and recent sit beside exchange, admin above both; playground beside exchange;
-//!                               risk takes from none)
+//!                               risk takes from none, starter from risk and policy)
 //! ```
 //!
 //! Arrows are imports and never turn back; `policy` takes of `wire` only its readers of JSON and the words of
@@ -29,5 +29,6 @@ pub mod policy;
 pub mod recent;
 pub mod record;
 pub mod risk;
+pub mod starter;
 pub mod timestamp;
 pub mod wire;

@@ -9,12 +9,16 @@ mod decide;
 mod ratelimit;
 pub mod render;
 mod resource;
+mod scan;
 mod test;
 pub mod upstream;
 mod validate;
 
 use clap::{Args, Parser, Subcommand};
+use std::ffi::OsString;
 use std::fmt::Display;
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -34,6 +38,8 @@ enum Verb {
     Decide(decide::Arguments),
     /// Run the tests within policies, and the cases beside them (NAME.json is tested by NAME.cases.json)
     Test(test::Arguments),
+    /// Judge the risk of a server's tools, and write a policy to begin with
+    Scan(scan::Arguments),
     /// List, approve and deny the calls that wait for a person
     Approvals(approvals::Arguments),
     /// Sign the approval of a call, for proxies that a person cannot reach
@@ -84,6 +90,7 @@ pub fn run() -> ExitCode {
         Verb::Validate(arguments) => validate::run(&arguments),
         Verb::Decide(arguments) => decide::run(&arguments),
         Verb::Test(arguments) => test::run(&arguments),
+        Verb::Scan(arguments) => scan::run(&arguments),
         Verb::Approvals(arguments) => approvals::run(&arguments),
         Verb::Approve(arguments) => approve::run(&arguments),
         Verb::Render { platform: Platform::Envoy(arguments) } => resource::envoy(&arguments),
@@ -100,6 +107,24 @@ fn read_bytes(path: &Path) -> Result<Vec<u8>, ExitCode> {
 /// The text of a file, or exit code 2 after one line that says why not.
 fn read(path: &Path) -> Result<String, ExitCode> {
     std::fs::read_to_string(path).map_err(|error| unusable(format_args!("{}: {error}", path.display())))
+}
+
+/// Puts a file with this text at `path` in one step: whoever reads there, at whatever moment and also after a crash,
+/// finds all of the old file or all of the new one. It is written beside it and moved, which is what Envoy waits for.
+fn replace_file(path: &Path, text: &str) -> io::Result<()> {
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    // Of this process only, so that two that write at once do not write into one file.
+    let mut new = OsString::from(name);
+    new.push(format!(".{}.new", std::process::id()));
+    let new = path.with_file_name(new);
+    let written = File::create(&new).and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    });
+    written.and_then(|()| fs::rename(&new, path)).inspect_err(|_| {
+        // It may not even be there.
+        let _ = fs::remove_file(&new);
+    })
 }
 
 /// Exit code 2, after one line on what is wrong.

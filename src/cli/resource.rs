@@ -1,14 +1,11 @@
 //! `mcp-policy render envoy` and `render plugin`: from files to what Envoy reads, printed or put in its place.
 
 use super::render::{self, Origin};
-use super::{Source, read, unusable, upstream, validate};
+use super::{Source, read, replace_file, unusable, upstream, validate};
 use clap::Args;
 use mcp_policy::config::Gate;
 use mcp_policy::policy::Policy;
-use std::ffi::OsString;
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 #[derive(Debug, Args)]
@@ -83,7 +80,7 @@ pub(super) fn plugin(arguments: &PluginArguments) -> ExitCode {
     };
     let rendered = render::plugin(&render::Plugin { configuration: &configuration, wasm: &arguments.wasm });
     match (&arguments.output, rendered) {
-        (Some(path), Ok(yaml)) => match replace(path, &yaml) {
+        (Some(path), Ok(yaml)) => match replace_file(path, &yaml) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => unusable(format_args!("{}: {error}", path.display())),
         },
@@ -112,22 +109,4 @@ fn print(rendered: Result<String, render::RenderError>) -> ExitCode {
         }
         Err(error) => unusable(error),
     }
-}
-
-/// Puts a file with this text at `path` in one step: whoever reads there, at whatever moment and also after a crash,
-/// finds all of the old file or all of the new one. It is written beside it and moved, which is what Envoy waits for.
-fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-    // Of this process only, so that two that write at once do not write into one file.
-    let mut new = OsString::from(name);
-    new.push(format!(".{}.new", std::process::id()));
-    let new = path.with_file_name(new);
-    let written = File::create(&new).and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
-    });
-    written.and_then(|()| fs::rename(&new, path)).inspect_err(|_| {
-        // It may not even be there.
-        let _ = fs::remove_file(&new);
-    })
 }

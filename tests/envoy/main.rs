@@ -59,6 +59,7 @@ mod reload;
 mod reload_load;
 mod requests;
 mod revisions;
+mod scan;
 mod sections;
 mod soak;
 mod streams;
