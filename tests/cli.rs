@@ -1,5 +1,5 @@
 //! The command line as a person meets it: what each verb prints, where, and its exit code; and every example of
-//! `docs/cli.md`.
+//! `docs/cli.md` and `docs/policies.md`.
 #![cfg(not(target_arch = "wasm32"))]
 // A test is a host: it may read files, and what it finds missing ends it.
 #![allow(clippy::disallowed_methods, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
@@ -38,10 +38,10 @@ fn write(name: &str, text: impl AsRef<[u8]>) -> String {
 const GOOD: &str = r#"{"version":"1","default":"allow","tools":{"a":{"action":"deny"}}}"#;
 
 #[test]
-fn the_examples_of_the_page_are_true() {
-    let page = include_str!("../docs/cli.md");
+fn the_examples_of_the_pages_are_true() {
+    let pages = [include_str!("../docs/cli.md"), include_str!("../docs/policies.md")];
     let mut examples = 0;
-    for block in page.split("```console\n").skip(1) {
+    for block in pages.into_iter().flat_map(|page| page.split("```console\n").skip(1)) {
         let block = block.split_once("```").expect("a block ends").0;
         let mut code = 0;
         for example in block.split("$ ").filter(|example| !example.is_empty()) {

@@ -9,6 +9,7 @@ use mcp_policy::policy::Policy;
 use serde_json::{Value, json};
 use std::path::Path;
 
+const LIBRARY: &str = include_str!("../docs/policies.md");
 const POLICY: &str = include_str!("../docs/policy.md");
 const PROBLEMS: &str = include_str!("../docs/problems.md");
 const SECURITY: &str = include_str!("../docs/security.md");
@@ -201,6 +202,21 @@ fn every_promise_names_tests_that_exist() {
     }
 }
 
+/// In the first table of the library: each policy with its server, what it does and how many cases it has.
+#[test]
+fn the_library_has_the_policies_and_cases_that_its_page_says() {
+    let rows = rows(LIBRARY, "policy");
+    let policies: Vec<&Vec<&str>> = rows.iter().filter(|row| row.len() == 4).collect();
+    assert!(policies.len() >= 7, "{}", policies.len());
+    for row in policies {
+        let name = quoted(row[0])[0];
+        assert!(row[0].ends_with(&format!("(../policies/{name}.json)")), "{name}");
+        let cases = CaseFile::parse(&read(&format!("policies/{name}.cases.json"))).expect("cases").cases.len();
+        assert_eq!(row[3], cases.to_string(), "{name}");
+        assert!(cases >= 12, "{name} has too few cases");
+    }
+}
+
 /// Every link of a page that leads to another one, or to a part of one.
 #[test]
 fn every_link_leads_somewhere() {
@@ -221,6 +237,7 @@ fn every_link_leads_somewhere() {
         "deploy",
         "grants",
         "playground",
+        "policies",
         "policy",
         "problems",
         "security",
