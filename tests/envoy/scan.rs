@@ -50,7 +50,8 @@ fn the_policy_that_is_written_is_in_force_as_it_stands() {
     let (policy, tools) = (scratch("scan-policy.json"), scratch("scan-tools.json"));
     let [policy_text, tools_text] = [&policy, &tools].map(|path| path.to_str().expect("UTF-8"));
     report(&["--url", &server.url(), "-o", policy_text, "--pin", "--tools-out", tools_text]);
-    let envoy = Envoy::start(&parts, "scan-policy", &Setup::new(&json_of(&policy)).render("scan-policy", server.address));
+    let envoy =
+        Envoy::start(&parts, "scan-policy", &Setup::new(&json_of(&policy)).render("scan-policy", server.address));
     let steps = [Step::List, Step::Call("get-sum", json!({ "a": 1, "b": 2 }))];
     let outcomes = typescript(&envoy.url(), &steps);
     let [Outcome::Tools(seen), sum] = outcomes.as_slice() else { panic!("{outcomes:?}") };
