@@ -91,6 +91,8 @@ fn a_rate_limit_service_gets_the_counters_of_all_policies() {
 #[test]
 fn the_defaults_give_the_shipped_file() {
     assert_eq!(rendered(&["--policy", POLICY]), include_str!("../envoy/envoy.yaml"));
+    let https = ["--policy", POLICY, "--upstream", "https://mcp.example.com/mcp"];
+    assert_eq!(rendered(&https), include_str!("../envoy/https.yaml"));
     let watching = rendered(&["--plugin-file", "envoy/reload/plugin.yaml"]);
     assert_eq!(watching, include_str!("../envoy/reload/envoy.yaml"));
     let plugin = run(&["plugin", "--policy", POLICY]);
@@ -205,11 +207,12 @@ fn what_cannot_be_rendered_says_why_in_one_line() {
     let separator = write("render separator.json", separator);
     let path = |path: &PathBuf| path.to_str().expect("UTF-8").to_owned();
     let (bad, separator) = (path(&bad), path(&separator));
-    let rows: [(i32, &str, &[&str]); 5] = [
+    let rows: [(i32, &str, &[&str]); 6] = [
+        (2, "--ca is for an https:// upstream", &["--policy", POLICY, "--ca", "ca.pem"]),
         (1, "hides", &["--policy", &bad]),
         (2, "U+2028", &["--policy", &separator]),
         (2, "policies/none.json", &["--policy", "policies/none.json"]),
-        (2, "needs TLS", &["--policy", POLICY, "--upstream", "https://mcp.example.com/mcp"]),
+        (2, "must not hold a user name", &["--policy", POLICY, "--upstream", "https://a:b@mcp.example.com/mcp"]),
         (2, "must begin with http://", &["--policy", POLICY, "--upstream", "ws://host/mcp"]),
     ];
     for (code, why, arguments) in rows {

@@ -10,6 +10,7 @@ mod ratelimit;
 pub mod render;
 mod resource;
 mod scan;
+mod template;
 mod test;
 pub mod upstream;
 mod validate;

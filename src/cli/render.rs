@@ -1,18 +1,20 @@
 //! `mcp-policy render`: a plugin configuration, an upstream and a port become a complete Envoy file, or two of them
 //! where the plugin is to change while Envoy runs.
 //!
-//! The templates are `envoy/envoy.yaml` and the two files of `envoy/reload/`, which a person may also use as they stand:
-//! what is printed is such a file, its comments included, with a few of its lines exchanged. Only values of options
-//! reach it, each of them quoted or checked, because whoever writes a policy's text must not write Envoy's
-//! configuration. Knows no files and no policy: that the configuration is a valid one is for the caller to say.
+//! The templates are `envoy/envoy.yaml`, `envoy/https.yaml` and the two files of `envoy/reload/`, which a person may also
+//! use as they stand: what is printed is such a file, its comments included, with a few of its lines exchanged. Knows no
+//! files and no policy: that the configuration is a valid one is for the caller to say.
 
+use super::template::{RenderError, quoted, replace_block, replace_line};
 use super::upstream::Upstream;
-use std::fmt;
+use std::net::IpAddr;
 use std::path::Path;
 
 /// The file that `render envoy` prints, for its own default options.
 const ENVOY: &str = include_str!("../../envoy/envoy.yaml");
-/// The same without the plugin, which is in a file that Envoy watches.
+/// The same before a server that is reached by TLS.
+const HTTPS: &str = include_str!("../../envoy/https.yaml");
+/// [`ENVOY`] without the plugin, which is in a file that Envoy watches.
 const WATCHING: &str = include_str!("../../envoy/reload/envoy.yaml");
 /// That file: what `render plugin` prints.
 const PLUGIN: &str = include_str!("../../envoy/reload/plugin.yaml");
@@ -22,6 +24,11 @@ const LISTENER_LINE: &str = "socket_address: { address: 127.0.0.1, port_value: 1
 const CONFIGURATION_LINE: &str = "value: |";
 const WASM_LINE: &str = r#"filename: "target/wasm32-wasip1/release/mcp_policy.wasm""#;
 const UPSTREAM_LINE: &str = r#"socket_address: { address: "127.0.0.1", port_value: 3001 }"#;
+const TLS_UPSTREAM_LINE: &str = r#"socket_address: { address: "mcp.example.com", port_value: 443 }"#;
+const TLS_HOST_LINE: &str = r#"host_rewrite_literal: "mcp.example.com""#;
+const TLS_NAME_LINE: &str = r#"sni: "mcp.example.com""#;
+const TLS_AUTHORITIES_LINE: &str = r#"trusted_ca: { filename: "/etc/ssl/certs/ca-certificates.crt" }"#;
+const TLS_CERTIFICATE_LINE: &str = r#"- { san_type: DNS, matcher: { exact: "mcp.example.com" } }"#;
 const WATCHED_FILE_LINE: &str = r#"path: "envoy/reload/plugin.yaml""#;
 const WATCHED_DIRECTORY_LINE: &str = r#"watched_directory: { path: "envoy/reload" }"#;
 
@@ -30,6 +37,12 @@ pub const DEFAULT_PORT: u16 = 10000;
 
 /// Where `make wasm` leaves the plugin, from the root of the checkout.
 pub const DEFAULT_WASM: &str = "target/wasm32-wasip1/release/mcp_policy.wasm";
+
+/// Who may sign the certificate of a server, unless told otherwise: those whom Debian trusts.
+pub const DEFAULT_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+/// Where the files begin to tell of the server: they are the same before it, with TLS and without.
+const SERVER_LINE: &str = "          route_config:\n";
 
 /// What an Envoy file is made for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +53,8 @@ pub struct Envoy<'a> {
     pub port: u16,
     /// The MCP server behind the plugin.
     pub upstream: Upstream,
+    /// The file of those who may sign its certificate, where it is reached by TLS.
+    pub authorities: &'a str,
 }
 
 /// Where Envoy finds the plugin and its configuration.
@@ -60,73 +75,25 @@ pub struct Plugin<'a> {
     pub wasm: &'a str,
 }
 
-/// Why nothing was rendered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RenderError {
-    /// The upstream is not a URL that can be used.
-    Url {
-        /// As it was given.
-        url: String,
-        /// What is wrong with it.
-        why: &'static str,
-    },
-    /// The upstream is reached by TLS, which the template does not set up.
-    Https {
-        /// As it was given.
-        url: String,
-    },
-    /// A text holds a character that YAML cannot hold as it is.
-    Unprintable {
-        /// Which option.
-        option: &'static str,
-        /// The character.
-        character: char,
-    },
-    /// The template has not exactly one line of this text, so it cannot be filled in.
-    Template {
-        /// The line, without its indentation.
-        line: &'static str,
-    },
-}
-
-impl fmt::Display for RenderError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Url { url, why } => write!(f, "the upstream `{}` {why}", url.escape_debug()),
-            Self::Https { url } => write!(
-                f,
-                "the upstream `{}` needs TLS, which is not rendered yet: name an http:// address, such as that of a \
-                 proxy on this machine that speaks TLS to it",
-                url.escape_debug()
-            ),
-            Self::Unprintable { option, character } => {
-                write!(
-                    f,
-                    "the {option} holds the character U+{:04X}, which YAML cannot hold as it is",
-                    *character as u32
-                )?;
-                if *option == CONFIGURATION { f.write_str(": in JSON write it as an escape") } else { Ok(()) }
-            }
-            Self::Template { line } => write!(f, "the template must have exactly one line `{line}`"),
-        }
-    }
-}
-
-impl std::error::Error for RenderError {}
-
-/// What [`RenderError::Unprintable`] calls the plugin configuration.
-const CONFIGURATION: &str = "configuration";
-
 /// A complete Envoy file: the template with `options` in it.
 ///
 /// # Errors
 /// A text that YAML cannot hold, or a template whose lines are not the ones known here.
 pub fn envoy(options: &Envoy<'_>) -> Result<String, RenderError> {
-    let template = match options.plugin {
-        Origin::Inline(_) => ENVOY,
-        Origin::Watched(_) => WATCHING,
-    };
-    fill_envoy(template, options)
+    match (&options.plugin, options.upstream.is_tls) {
+        (Origin::Inline(_), false) => fill_envoy(ENVOY, options),
+        (Origin::Inline(_), true) => fill_envoy(HTTPS, options),
+        (Origin::Watched(_), false) => fill_envoy(WATCHING, options),
+        (Origin::Watched(_), true) => fill_envoy(&with_server(WATCHING, HTTPS)?, options),
+    }
+}
+
+/// The file `template` up to where the server begins, and `other` from there on.
+fn with_server(template: &str, other: &str) -> Result<String, RenderError> {
+    let missing = || RenderError::Template { line: SERVER_LINE.trim() };
+    let (before, _) = template.split_once(SERVER_LINE).ok_or_else(missing)?;
+    let (_, after) = other.split_once(SERVER_LINE).ok_or_else(missing)?;
+    Ok([before, SERVER_LINE, after].concat())
 }
 
 /// The file for [`Origin::Watched`].
@@ -154,10 +121,15 @@ pub fn configuration(policy: &str) -> String {
 /// text, and must not be taken for lines of the template.
 fn fill_envoy(template: &str, options: &Envoy<'_>) -> Result<String, RenderError> {
     let listener = format!("socket_address: {{ address: 127.0.0.1, port_value: {} }}", options.port);
-    let Upstream { host, port, path: _ } = &options.upstream;
+    let Upstream { host, port, is_tls, path: _ } = &options.upstream;
     let upstream = format!("socket_address: {{ address: {}, port_value: {port} }}", quoted("upstream", host)?);
     let file = replace_line(template, LISTENER_LINE, &listener)?;
-    let file = replace_line(&file, UPSTREAM_LINE, &upstream)?;
+    let file = if *is_tls {
+        let file = replace_line(&file, TLS_UPSTREAM_LINE, &upstream)?;
+        fill_tls(&file, &options.upstream, options.authorities)?
+    } else {
+        replace_line(&file, UPSTREAM_LINE, &upstream)?
+    };
     match &options.plugin {
         Origin::Inline(plugin) => fill_plugin(&file, plugin),
         Origin::Watched(path) => {
@@ -170,76 +142,31 @@ fn fill_envoy(template: &str, options: &Envoy<'_>) -> Result<String, RenderError
     }
 }
 
+/// The lines that say which certificate is good, and what the server is told of its own name.
+fn fill_tls(template: &str, upstream: &Upstream, authorities: &str) -> Result<String, RenderError> {
+    // As certificates spell names: without the dot by which DNS may end them.
+    let name = upstream.host.trim_end_matches('.').to_ascii_lowercase();
+    let (kind, exact, sni) = match name.parse::<IpAddr>() {
+        // As Envoy spells it.
+        Ok(address) => ("IP_ADDRESS", address.to_string(), "# No SNI: an address is no name.".to_owned()),
+        Err(_) => ("DNS", name.clone(), format!("sni: {}", quoted("upstream", &name)?)),
+    };
+    let host = if name.contains(':') { format!("[{name}]") } else { name };
+    let host = if upstream.port == 443 { host } else { format!("{host}:{}", upstream.port) };
+    let trusted = quoted("path of the authorities", authorities)?;
+    let exact = quoted("upstream", &exact)?;
+    let file = replace_line(template, TLS_HOST_LINE, &format!("host_rewrite_literal: {}", quoted("upstream", &host)?))?;
+    let file = replace_line(&file, TLS_NAME_LINE, &sni)?;
+    let file = replace_line(&file, TLS_AUTHORITIES_LINE, &format!("trusted_ca: {{ filename: {trusted} }}"))?;
+    let certificate = format!("- {{ san_type: {kind}, matcher: {{ exact: {exact} }} }}");
+    replace_line(&file, TLS_CERTIFICATE_LINE, &certificate)
+}
+
 /// The lines of the plugin exchanged, its configuration last.
 fn fill_plugin(template: &str, plugin: &Plugin<'_>) -> Result<String, RenderError> {
     let wasm = format!("filename: {}", quoted("path of the plugin", plugin.wasm)?);
     let file = replace_line(template, WASM_LINE, &wasm)?;
     replace_block(&file, CONFIGURATION_LINE, plugin.configuration)
-}
-
-/// The one line that reads `known`, exchanged for `line` at the same indentation.
-fn replace_line(file: &str, known: &'static str, line: &str) -> Result<String, RenderError> {
-    only_once(file, known)?;
-    let exchange = |old: &str| {
-        if old.trim_start() == known { format!("{}{line}\n", indentation(old)) } else { format!("{old}\n") }
-    };
-    Ok(file.lines().map(exchange).collect())
-}
-
-/// The lines that stand deeper than the one that reads `known`, exchanged for those of `text`.
-fn replace_block(file: &str, known: &'static str, text: &str) -> Result<String, RenderError> {
-    only_once(file, known)?;
-    holdable(CONFIGURATION, text, &['\n', '\r', '\t'])?;
-    // YAML takes a carriage return for a line break, JSON for a blank.
-    let text = text.replace("\r\n", "\n").replace('\r', "\n");
-    let mut filled = String::with_capacity(file.len() + 2 * text.len());
-    // How deep the known line stands, while we are between it and the first line that is not deeper.
-    let mut block: Option<&str> = None;
-    for line in file.lines() {
-        if block.is_some_and(|outer| line.is_empty() || indentation(line).len() > outer.len()) {
-            continue;
-        }
-        block = None;
-        filled.push_str(line);
-        filled.push('\n');
-        if line.trim_start() == known {
-            block = Some(indentation(line));
-            // The first line sets the depth of a block scalar, so no blanks may precede it; JSON gives them no meaning.
-            for part in text.trim().lines() {
-                filled.push_str(format!("{}  {}", indentation(line), part.trim_end()).trim_end());
-                filled.push('\n');
-            }
-        }
-    }
-    Ok(filled)
-}
-
-fn only_once(file: &str, known: &'static str) -> Result<(), RenderError> {
-    match file.lines().filter(|line| line.trim_start() == known).count() {
-        1 => Ok(()),
-        _ => Err(RenderError::Template { line: known }),
-    }
-}
-
-/// The blanks that `line` begins with.
-fn indentation(line: &str) -> &str {
-    line.strip_suffix(line.trim_start()).unwrap_or_default()
-}
-
-/// `text` as a double-quoted scalar.
-fn quoted(option: &'static str, text: &str) -> Result<String, RenderError> {
-    holdable(option, text, &[])?;
-    Ok(format!("\"{}\"", text.replace('\\', r"\\").replace('"', r#"\""#)))
-}
-
-/// Refuses what YAML 1.1 or 1.2 reads as a line break, or not as text at all; `blanks` are fine where this text goes.
-fn holdable(option: &'static str, text: &str, blanks: &[char]) -> Result<(), RenderError> {
-    let breaks =
-        |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{FEFF}' | '\u{FFFE}' | '\u{FFFF}');
-    match text.chars().find(|character| breaks(*character) && !blanks.contains(character)) {
-        Some(character) => Err(RenderError::Unprintable { option, character }),
-        None => Ok(()),
-    }
 }
 
 #[cfg(test)]
@@ -254,11 +181,16 @@ mod tests {
     }
 
     fn with_plugin(plugin: Plugin<'_>) -> Envoy<'_> {
-        Envoy { plugin: Origin::Inline(plugin), port: DEFAULT_PORT, upstream: Upstream::default() }
+        let (upstream, authorities) = (Upstream::default(), DEFAULT_AUTHORITIES);
+        Envoy { plugin: Origin::Inline(plugin), port: DEFAULT_PORT, upstream, authorities }
     }
 
     fn watching(path: &str) -> Envoy<'_> {
-        Envoy { plugin: Origin::Watched(path), port: DEFAULT_PORT, upstream: Upstream::default() }
+        Envoy { plugin: Origin::Watched(path), ..options("") }
+    }
+
+    fn https<'a>(options: Envoy<'a>, url: &str) -> Envoy<'a> {
+        Envoy { upstream: parse_upstream(url).unwrap(), ..options }
     }
 
     /// The lines of `file` that `template` has not.
@@ -271,6 +203,7 @@ mod tests {
         let configuration = configuration(POLICY);
         assert_eq!(envoy(&options(&configuration)), Ok(ENVOY.to_owned()));
         assert_eq!(envoy(&watching("envoy/reload/plugin.yaml")), Ok(WATCHING.to_owned()));
+        assert_eq!(envoy(&https(options(&configuration), "https://mcp.example.com/mcp")), Ok(HTTPS.to_owned()));
         let inline = Plugin { configuration: &configuration, wasm: DEFAULT_WASM };
         assert_eq!(plugin(&inline), Ok(PLUGIN.to_owned()));
     }
@@ -330,6 +263,43 @@ mod tests {
     }
 
     #[test]
+    fn with_tls_the_certificate_is_held_against_the_host_that_the_url_names() {
+        let default = configuration(POLICY);
+        let rows = [
+            ("https://MCP.Tools.example./mcp", "mcp.tools.example", Some("mcp.tools.example"), "DNS", 443),
+            ("https://tools.example:8443", "tools.example:8443", Some("tools.example"), "DNS", 8443),
+            ("https://192.0.2.7/mcp", "192.0.2.7", None, "IP_ADDRESS", 443),
+            ("https://[2001:DB8::0:7]:8443/", "[2001:db8::0:7]:8443", None, "IP_ADDRESS", 8443),
+        ];
+        for (url, host, name, kind, port) in rows {
+            let options = Envoy { authorities: "/a \"b\"/ca.pem", ..https(options(&default), url) };
+            let file = envoy(&options).unwrap();
+            let sni = name.map_or("# No SNI: an address is no name.".to_owned(), |name| format!("sni: \"{name}\""));
+            let exact = name.unwrap_or(if host.starts_with('[') { "2001:db8::7" } else { host });
+            let socket = format!("address: \"{}\", port_value: {port}", options.upstream.host);
+            let expected = [
+                format!("                  host_rewrite_literal: \"{host}\""),
+                format!("        {sni}"),
+                r#"            trusted_ca: { filename: "/a \"b\"/ca.pem" }"#.to_owned(),
+                format!("            - {{ san_type: {kind}, matcher: {{ exact: \"{exact}\" }} }}"),
+                format!("              socket_address: {{ {socket} }}"),
+            ];
+            assert_eq!(new_lines(&file, HTTPS), expected, "{url}");
+            assert_eq!(file.lines().count(), HTTPS.lines().count(), "{url}");
+        }
+    }
+
+    #[test]
+    fn the_files_are_the_same_up_to_the_server_and_after_it() {
+        let parts = |file| str::split_once(file, SERVER_LINE).unwrap();
+        let after_the_title = |file: &'static str| parts(file).0.split_once('\n').unwrap().1;
+        assert_eq!(after_the_title(HTTPS), after_the_title(ENVOY));
+        assert_eq!(parts(WATCHING).1, parts(ENVOY).1);
+        let file = envoy(&https(watching("envoy/reload/plugin.yaml"), "https://mcp.example.com/mcp")).unwrap();
+        assert_eq!(parts(&file), (parts(WATCHING).0, parts(HTTPS).1));
+    }
+
+    #[test]
     fn the_configuration_replaces_the_whole_block() {
         let file = envoy(&options("\r\n  {\"a\":\r\n\r\n\t1\r}  \r\n")).unwrap();
         let block = "                  value: |\n                    {\"a\":\n\n                    \t1\n                    }\n                vm_config:\n";
@@ -350,7 +320,11 @@ mod tests {
     #[test]
     fn a_template_with_a_known_line_missing_or_doubled_is_refused() {
         let (inline, watching) = (options("{}"), watching("plugin.yaml"));
-        let rows: [(&str, &Envoy<'_>, &[&'static str]); 2] = [
+        let https = https(options("{}"), "https://mcp.example.com/mcp");
+        let tls: [&'static str; 5] =
+            [TLS_UPSTREAM_LINE, TLS_HOST_LINE, TLS_NAME_LINE, TLS_AUTHORITIES_LINE, TLS_CERTIFICATE_LINE];
+        let rows: [(&str, &Envoy<'_>, &[&'static str]); 3] = [
+            (HTTPS, &https, &tls),
             (ENVOY, &inline, &[LISTENER_LINE, UPSTREAM_LINE, WASM_LINE, CONFIGURATION_LINE]),
             (WATCHING, &watching, &[LISTENER_LINE, UPSTREAM_LINE, WATCHED_FILE_LINE, WATCHED_DIRECTORY_LINE]),
         ];

@@ -1,6 +1,7 @@
 //! `mcp-policy render envoy` and `render plugin`: from files to what Envoy reads, printed or put in its place.
 
 use super::render::{self, Origin};
+use super::template::RenderError;
 use super::{Source, read, replace_file, unusable, upstream, validate};
 use clap::Args;
 use mcp_policy::config::Gate;
@@ -15,6 +16,9 @@ pub(super) struct EnvoyArguments {
     /// The MCP server's address
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:3001/mcp")]
     upstream: String,
+    /// Who may sign the certificate of an https:// server, instead of /etc/ssl/certs/ca-certificates.crt
+    #[arg(long, value_name = "FILE")]
+    ca: Option<String>,
     /// The port on 127.0.0.1 that clients connect to
     #[arg(long, value_name = "N", default_value_t = render::DEFAULT_PORT)]
     port: u16,
@@ -68,7 +72,11 @@ pub(super) fn envoy(arguments: &EnvoyArguments) -> ExitCode {
         plugin,
         port: arguments.port,
         upstream,
+        authorities: arguments.ca.as_deref().unwrap_or(render::DEFAULT_AUTHORITIES),
     });
+    if arguments.ca.is_some() && options.as_ref().is_ok_and(|options| !options.upstream.is_tls) {
+        return unusable("--ca is for an https:// upstream, whose certificate it judges");
+    }
     print(options.and_then(|options| render::envoy(&options)))
 }
 
@@ -101,7 +109,7 @@ fn configuration(source: &Source) -> Result<String, ExitCode> {
     }
 }
 
-fn print(rendered: Result<String, render::RenderError>) -> ExitCode {
+fn print(rendered: Result<String, RenderError>) -> ExitCode {
     match rendered {
         Ok(yaml) => {
             print!("{yaml}");

@@ -1,15 +1,17 @@
-//! The address of an MCP server, as the command line takes it: `http://host[:port][/path][?query]`.
+//! The address of an MCP server, as the command line takes it: `http[s]://host[:port][/path][?query]`.
 
-use super::render::RenderError;
+use super::template::RenderError;
 use std::net::Ipv6Addr;
 
-/// An MCP server that is reached by plain HTTP.
+/// An MCP server that is reached by HTTP.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upstream {
     /// A host name, or an IPv4 or IPv6 address without brackets.
     pub host: String,
     /// Its TCP port, from 1.
     pub port: u16,
+    /// Whether by TLS.
+    pub is_tls: bool,
     /// Where its MCP endpoint is, with the query if there is one; `/` when the URL named nothing. Envoy passes every
     /// path on as it came, so this only tells clients what to put behind Envoy's own address.
     pub path: String,
@@ -18,22 +20,25 @@ pub struct Upstream {
 impl Default for Upstream {
     /// The server that the template names: `http://127.0.0.1:3001/mcp`.
     fn default() -> Self {
-        Self { host: "127.0.0.1".to_owned(), port: 3001, path: "/mcp".to_owned() }
+        Self { host: "127.0.0.1".to_owned(), port: 3001, is_tls: false, path: "/mcp".to_owned() }
     }
 }
 
-/// Reads `http://host[:port][/path][?query]`; without a port it is 80.
+/// Reads `http://host[:port][/path][?query]` or the same with `https`; without a port it is 80 or 443.
 ///
 /// # Errors
-/// [`RenderError::Https`] for `https://`, and [`RenderError::Url`] for whatever else cannot be used.
+/// [`RenderError::Url`] for whatever cannot be used.
 pub fn parse_upstream(url: &str) -> Result<Upstream, RenderError> {
-    let refuse = |why| RenderError::Url { url: url.to_owned(), why };
+    parse_url("upstream", url)
+}
+
+/// The same for the address of something else, which errors call `option`.
+pub(super) fn parse_url(option: &'static str, url: &str) -> Result<Upstream, RenderError> {
+    let refuse = |why| RenderError::Url { option, url: url.to_owned(), why };
     let (scheme, rest) = url.split_once("://").ok_or_else(|| refuse("must be like http://host:port/path"))?;
-    if scheme.eq_ignore_ascii_case("https") {
-        return Err(RenderError::Https { url: url.to_owned() });
-    }
-    if !scheme.eq_ignore_ascii_case("http") {
-        return Err(refuse("must begin with http://"));
+    let is_tls = scheme.eq_ignore_ascii_case("https");
+    if !is_tls && !scheme.eq_ignore_ascii_case("http") {
+        return Err(refuse("must begin with http:// or https://"));
     }
     if !rest.chars().all(|character| character.is_ascii_graphic()) {
         return Err(refuse("must be printable ASCII, without spaces"));
@@ -56,6 +61,7 @@ pub fn parse_upstream(url: &str) -> Result<Upstream, RenderError> {
         return Err(refuse("must name a host by letters, digits, dots and hyphens, or an IPv6 address in brackets"));
     }
     let port = match port {
+        None if is_tls => 443,
         None => 80,
         // Digits only, because Rust's own reading would take "+80".
         Some(digits) if digits.chars().all(|character| character.is_ascii_digit()) => digits.parse().unwrap_or(0),
@@ -65,7 +71,7 @@ pub fn parse_upstream(url: &str) -> Result<Upstream, RenderError> {
         return Err(refuse("must have a port from 1 to 65535"));
     }
     let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
-    Ok(Upstream { host: host.to_owned(), port, path })
+    Ok(Upstream { host: host.to_owned(), port, is_tls, path })
 }
 
 /// `host[:port]` or `[host][:port]` as its two parts; none when a bracket is not closed, or not by the end of the host.
@@ -86,7 +92,14 @@ mod tests {
 
     #[test]
     fn upstreams() {
-        let is = |host: &str, port, path: &str| Ok(Upstream { host: host.to_owned(), port, path: path.to_owned() });
+        let upstream = |host: &str, port, path: &str| Upstream {
+            host: host.to_owned(),
+            port,
+            is_tls: false,
+            path: path.to_owned(),
+        };
+        let is = |host: &str, port, path: &str| Ok(upstream(host, port, path));
+        let is_tls = |host: &str, port, path: &str| Ok(Upstream { is_tls: true, ..upstream(host, port, path) });
         let rows = [
             ("http://127.0.0.1:3001/mcp", is("127.0.0.1", 3001, "/mcp")),
             ("HTTP://tools.example", is("tools.example", 80, "/")),
@@ -94,6 +107,9 @@ mod tests {
             ("http://tools.example?c=/d", is("tools.example", 80, "/?c=/d")),
             ("http://[fd00::1]:65535/mcp", is("fd00::1", 65535, "/mcp")),
             ("http://[::1]", is("::1", 80, "/")),
+            ("HTTPS://mcp.example.com/mcp", is_tls("mcp.example.com", 443, "/mcp")),
+            ("https://[fd00::1]:8443", is_tls("fd00::1", 8443, "/")),
+            ("https://mcp.example.com:80/", is_tls("mcp.example.com", 80, "/")),
         ];
         for (url, upstream) in rows {
             assert_eq!(parse_upstream(url), upstream, "{url}");
@@ -106,8 +122,9 @@ mod tests {
         let rows = [
             ("", "must be like http://host:port/path"),
             ("127.0.0.1:3001", "must be like http://host:port/path"),
-            ("ws://host/mcp", "must begin with http://"),
-            ("HTTPS://mcp.example.com/mcp", "needs TLS"),
+            ("ws://host/mcp", "must begin with http:// or https://"),
+            ("https://", "must name a host"),
+            ("https://user:secret@host/", "must not hold a user name"),
             ("http://", "must name a host"),
             ("http:///mcp", "must name a host"),
             ("http://:80/mcp", "must name a host"),
