@@ -109,7 +109,7 @@ expect "refuses a missing policy" ends_with 2 POLICY=policies/none.json "PORT=$p
 echo '{"version": "1", "default": "allow", "hides": []}' >"$run/bad.json"
 expect "refuses a bad policy" ends_with 2 "POLICY=$run/bad.json" "PORT=$port"
 expect "names the problem" prints hides
-expect "refuses a bad upstream" ends_with 2 UPSTREAM=https://mcp.example.com/mcp "PORT=$port"
+expect "refuses a bad upstream" ends_with 2 UPSTREAM=ws://mcp.example.com/mcp "PORT=$port"
 
 cat >"$run/envoy-that-dies" <<'END'
 #!/bin/sh

@@ -41,6 +41,7 @@ mod framing;
 mod grants;
 mod held;
 mod hostile;
+mod https;
 mod large;
 mod limits;
 mod lists;

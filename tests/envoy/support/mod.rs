@@ -17,5 +17,6 @@ pub(crate) mod relay;
 pub(crate) mod request;
 pub(crate) mod setup;
 pub(crate) mod suite;
+pub(crate) mod tls;
 pub(crate) mod upstream;
 pub(crate) mod wait;

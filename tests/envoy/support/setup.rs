@@ -76,6 +76,17 @@ pub(crate) fn render_watching(plugin: &Path, upstream: SocketAddr) -> String {
     envoy_file(&["--plugin-file", text(plugin), "--upstream", &format!("http://{upstream}/mcp")])
 }
 
+/// The Envoy file for `policy` before the server at `url`, whose certificate is signed by one of `authorities`.
+pub(crate) fn render_https(name: &str, policy: &Value, url: &str, authorities: &Path) -> String {
+    let policy = written(name, policy);
+    envoy_file(&["--policy", text(&policy), "--upstream", url, "--ca", text(authorities), "--wasm", PLUGIN])
+}
+
+/// The same, whose plugin is in the file `plugin`, which Envoy watches.
+pub(crate) fn render_https_watching(plugin: &Path, url: &str, authorities: &Path) -> String {
+    envoy_file(&["--plugin-file", text(plugin), "--upstream", url, "--ca", text(authorities)])
+}
+
 /// Puts the plugin with this policy at `plugin`, as a person would.
 pub(crate) fn put_plugin(name: &str, policy: &Value, plugin: &Path) {
     let policy = written(name, policy);
