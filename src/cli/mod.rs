@@ -6,6 +6,10 @@
 mod approvals;
 mod approve;
 mod decide;
+mod flow;
+pub mod kubernetes;
+mod manifest;
+pub mod outside;
 mod ratelimit;
 pub mod render;
 mod resource;
@@ -58,6 +62,10 @@ enum Platform {
     Envoy(resource::EnvoyArguments),
     /// The plugin and its policy, for the file that Envoy watches after `render envoy --plugin-file`
     Plugin(resource::PluginArguments),
+    /// The object that has an Istio gateway, waypoint or sidecar load the plugin
+    Istio(manifest::IstioArguments),
+    /// The objects that have Envoy Gateway load the plugin
+    EnvoyGateway(manifest::EnvoyGatewayArguments),
     /// The counters of a plugin configuration, for envoyproxy/ratelimit
     Ratelimit(ratelimit::Arguments),
 }
@@ -96,6 +104,8 @@ pub fn run() -> ExitCode {
         Verb::Approve(arguments) => approve::run(&arguments),
         Verb::Render { platform: Platform::Envoy(arguments) } => resource::envoy(&arguments),
         Verb::Render { platform: Platform::Plugin(arguments) } => resource::plugin(&arguments),
+        Verb::Render { platform: Platform::Istio(arguments) } => manifest::istio(&arguments),
+        Verb::Render { platform: Platform::EnvoyGateway(arguments) } => manifest::envoy_gateway(&arguments),
         Verb::Render { platform: Platform::Ratelimit(arguments) } => ratelimit::run(&arguments),
     }
 }

@@ -1,9 +1,9 @@
 //! `mcp-policy render`: a plugin configuration, an upstream and a port become a complete Envoy file, or two of them
 //! where the plugin is to change while Envoy runs.
 //!
-//! The templates are `envoy/envoy.yaml`, `envoy/https.yaml` and the two files of `envoy/reload/`, which a person may also
-//! use as they stand: what is printed is such a file, its comments included, with a few of its lines exchanged. Knows no
-//! files and no policy: that the configuration is a valid one is for the caller to say.
+//! The templates are `envoy/envoy.yaml`, `envoy/https.yaml` and the two files of `envoy/reload/`, which a person may
+//! also use as they stand: what is printed is such a file, its comments included, with a few of its lines exchanged.
+//! Knows no files and no policy: that the configuration is a valid one is for the caller to say.
 
 use super::template::{RenderError, quoted, replace_block, replace_line};
 use super::upstream::Upstream;

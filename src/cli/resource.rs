@@ -96,20 +96,27 @@ pub(super) fn plugin(arguments: &PluginArguments) -> ExitCode {
     }
 }
 
-/// The plugin configuration of `source`, as text: what is rendered is valid, or is not rendered.
+/// The plugin configuration of `source`, as text, in the object form.
 fn configuration(source: &Source) -> Result<String, ExitCode> {
+    let (text, gate) = valid(source)?;
+    Ok(if gate.is_some() { text } else { render::configuration(&text) })
+}
+
+/// The text of `source`, and what it is as a plugin configuration, unless it is a policy: what is rendered is valid,
+/// or is not rendered.
+pub(super) fn valid(source: &Source) -> Result<(String, Option<Gate>), ExitCode> {
     let (path, is_policy) = source.path();
     let text = read(path)?;
-    let checked =
-        if is_policy { Policy::load("default", &text).map(drop) } else { Gate::load(text.as_bytes()).map(drop) };
-    match checked {
+    let gate =
+        if is_policy { Policy::load("default", &text).map(|_| None) } else { Gate::load(text.as_bytes()).map(Some) };
+    match gate {
         Err(problems) => Err(validate::report(path, &problems)),
-        Ok(()) if is_policy => Ok(render::configuration(&text)),
-        Ok(()) => Ok(text),
+        Ok(gate) => Ok((text, gate)),
     }
 }
 
-fn print(rendered: Result<String, RenderError>) -> ExitCode {
+/// Prints what was rendered, or says why nothing was.
+pub(super) fn print(rendered: Result<String, RenderError>) -> ExitCode {
     match rendered {
         Ok(yaml) => {
             print!("{yaml}");

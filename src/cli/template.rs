@@ -6,12 +6,12 @@ use std::fmt;
 /// Why nothing was rendered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RenderError {
-    /// The address of something is not a URL that can be used.
-    Url {
-        /// Of what.
+    /// What was given for an option cannot be used.
+    Value {
+        /// Which option.
         option: &'static str,
         /// As it was given.
-        url: String,
+        value: String,
         /// What is wrong with it.
         why: &'static str,
     },
@@ -22,7 +22,7 @@ pub enum RenderError {
         /// The character.
         character: char,
     },
-    /// The template has not exactly one line of this text, so it cannot be filled in.
+    /// The template has not as many lines of this text as it should, so it cannot be filled in.
     Template {
         /// The line, without its indentation.
         line: &'static str,
@@ -32,7 +32,7 @@ pub enum RenderError {
 impl fmt::Display for RenderError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Url { option, url, why } => write!(f, "the {option} `{}` {why}", url.escape_debug()),
+            Self::Value { option, value, why } => write!(f, "the {option} `{}` {why}", value.escape_debug()),
             Self::Unprintable { option, character } => {
                 write!(
                     f,
@@ -41,7 +41,7 @@ impl fmt::Display for RenderError {
                 )?;
                 if *option == CONFIGURATION { f.write_str(": in JSON write it as an escape") } else { Ok(()) }
             }
-            Self::Template { line } => write!(f, "the template must have exactly one line `{line}`"),
+            Self::Template { line } => write!(f, "the template has the line `{line}` too often, or not at all"),
         }
     }
 }
@@ -49,11 +49,16 @@ impl fmt::Display for RenderError {
 impl std::error::Error for RenderError {}
 
 /// What [`RenderError::Unprintable`] calls the plugin configuration.
-pub(super) const CONFIGURATION: &str = "configuration";
+const CONFIGURATION: &str = "configuration";
 
 /// The one line that reads `known`, exchanged for `line` at the same indentation.
 pub(super) fn replace_line(file: &str, known: &'static str, line: &str) -> Result<String, RenderError> {
-    only_once(file, known)?;
+    replace_lines(file, known, 1, line)
+}
+
+/// The `count` lines that read `known`, each exchanged for `line` at its indentation.
+pub(super) fn replace_lines(file: &str, known: &'static str, count: usize, line: &str) -> Result<String, RenderError> {
+    only_so_often(file, known, count)?;
     let exchange = |old: &str| {
         if old.trim_start() == known { format!("{}{line}\n", indentation(old)) } else { format!("{old}\n") }
     };
@@ -62,7 +67,7 @@ pub(super) fn replace_line(file: &str, known: &'static str, line: &str) -> Resul
 
 /// The lines that stand deeper than the one that reads `known`, exchanged for those of `text`.
 pub(super) fn replace_block(file: &str, known: &'static str, text: &str) -> Result<String, RenderError> {
-    only_once(file, known)?;
+    only_so_often(file, known, 1)?;
     holdable(CONFIGURATION, text, &['\n', '\r', '\t'])?;
     // YAML takes a carriage return for a line break, JSON for a blank.
     let text = text.replace("\r\n", "\n").replace('\r', "\n");
@@ -88,10 +93,11 @@ pub(super) fn replace_block(file: &str, known: &'static str, text: &str) -> Resu
     Ok(filled)
 }
 
-fn only_once(file: &str, known: &'static str) -> Result<(), RenderError> {
-    match file.lines().filter(|line| line.trim_start() == known).count() {
-        1 => Ok(()),
-        _ => Err(RenderError::Template { line: known }),
+fn only_so_often(file: &str, known: &'static str, count: usize) -> Result<(), RenderError> {
+    if file.lines().filter(|line| line.trim_start() == known).count() == count {
+        Ok(())
+    } else {
+        Err(RenderError::Template { line: known })
     }
 }
 
@@ -108,10 +114,13 @@ pub(super) fn quoted(option: &'static str, text: &str) -> Result<String, RenderE
 
 /// Refuses what YAML 1.1 or 1.2 reads as a line break, or not as text at all; `blanks` are fine where this text goes.
 fn holdable(option: &'static str, text: &str, blanks: &[char]) -> Result<(), RenderError> {
-    let breaks =
-        |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{FEFF}' | '\u{FFFE}' | '\u{FFFF}');
-    match text.chars().find(|character| breaks(*character) && !blanks.contains(character)) {
+    match text.chars().find(|character| !is_holdable(*character) && !blanks.contains(character)) {
         Some(character) => Err(RenderError::Unprintable { option, character }),
         None => Ok(()),
     }
+}
+
+/// Whether YAML 1.1 and 1.2 take it as a character of a text.
+pub(super) fn is_holdable(c: char) -> bool {
+    !c.is_control() && !matches!(c, '\u{2028}' | '\u{2029}' | '\u{FEFF}' | '\u{FFFE}' | '\u{FFFF}')
 }

@@ -27,14 +27,14 @@ impl Default for Upstream {
 /// Reads `http://host[:port][/path][?query]` or the same with `https`; without a port it is 80 or 443.
 ///
 /// # Errors
-/// [`RenderError::Url`] for whatever cannot be used.
+/// [`RenderError::Value`] for whatever cannot be used.
 pub fn parse_upstream(url: &str) -> Result<Upstream, RenderError> {
     parse_url("upstream", url)
 }
 
 /// The same for the address of something else, which errors call `option`.
 pub(super) fn parse_url(option: &'static str, url: &str) -> Result<Upstream, RenderError> {
-    let refuse = |why| RenderError::Url { option, url: url.to_owned(), why };
+    let refuse = |why| RenderError::Value { option, value: url.to_owned(), why };
     let (scheme, rest) = url.split_once("://").ok_or_else(|| refuse("must be like http://host:port/path"))?;
     let is_tls = scheme.eq_ignore_ascii_case("https");
     if !is_tls && !scheme.eq_ignore_ascii_case("http") {
