@@ -4,10 +4,11 @@
 use super::support::envoy::{Envoy, validate};
 use super::support::keys::{Authority, Certificate};
 use super::support::mcp;
-use super::support::parts::{Parts, root, scratch};
+use super::support::parts::{Parts, root};
 use super::support::request::Request;
 use super::support::setup::{exchange, put_plugin, render_https, render_https_watching};
 use super::support::tls::Server;
+use super::watched::directory;
 use serde_json::json;
 use std::fs;
 
@@ -50,6 +51,21 @@ fn a_server_with_a_good_certificate_is_asked_by_its_own_name() {
 }
 
 #[test]
+fn it_is_the_same_where_the_policy_changes_while_envoy_runs() {
+    let Some(parts) = Parts::gateway() else { return };
+    let name = "https-watching";
+    let authority = Authority::new(name);
+    let server = Server::start(&authority.sign("server", "DNS:localhost"));
+    let plugin = directory(&format!("{name}.directory")).join("plugin.yaml");
+    put_plugin(name, &json!({ "version": "1", "default": "allow" }), &plugin);
+    let url = format!("https://localhost:{}/mcp", server.port);
+    let envoy = Envoy::start(&parts, name, &render_https_watching(&plugin, &url, &authority.certificate()));
+    let answer = envoy.connect().exchange(&Request::post(mcp::call("1", "runs")));
+    assert!(answer.status == 200 && answer.text().contains("\"ran\""), "{answer:?}");
+    assert_eq!(server.received().len(), 1);
+}
+
+#[test]
 fn a_server_with_a_bad_certificate_gets_no_request() {
     let Some(parts) = Parts::gateway() else { return };
     let (trusted, unknown) = (Authority::new("https-bad"), Authority::new("https-bad.unknown"));
@@ -80,10 +96,9 @@ fn the_files_are_what_envoy_takes() {
     let shipped = fs::read_to_string(root().join("envoy/https.yaml")).expect("the example");
     let path = authority.certificate();
     let shipped = exchange(&shipped, "/etc/ssl/certs/ca-certificates.crt", path.to_str().expect("a path in UTF-8"));
-    let plugin = scratch("https-watched.plugin.yaml");
-    put_plugin("https-watched", &json!({ "version": "1", "default": "allow" }), &plugin);
-    let watching = render_https_watching(&plugin, "https://[2001:db8::7]:8443/mcp", &path);
-    for (name, file) in [("https-shipped", shipped), ("https-watching", watching)] {
+    let policy = json!({ "version": "1", "default": "allow" });
+    let address = render_https("https-address", &policy, "https://[2001:db8::7]:8443/mcp", &path);
+    for (name, file) in [("https-shipped", shipped), ("https-address", address)] {
         let (status, log) = validate(&parts, name, &file);
         assert!(status.success(), "{name}:\n{log}");
     }
