@@ -7,7 +7,8 @@
 //! ```text
 //! wire  ←  policy  ←  claims  ←  cases, config, exchange  ←  plugin | command line | browser
 //!                              (record and recent sit beside exchange, admin above both; playground beside exchange;
-//!                               risk takes from none, starter from risk and policy)
+//!                               risk takes from none, starter from risk and policy,
+//!                               convert, for this machine only, from policy and wire)
 //! ```
 //!
 //! Arrows are imports and never turn back; `policy` takes of `wire` only its readers of JSON and the words of
@@ -22,6 +23,8 @@ pub mod approvals;
 pub mod cases;
 mod claims;
 pub mod config;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod convert;
 pub mod exchange;
 pub mod playground;
 mod plugin;

@@ -5,6 +5,7 @@
 
 mod approvals;
 mod approve;
+mod convert;
 mod decide;
 mod flow;
 pub mod kubernetes;
@@ -45,6 +46,11 @@ enum Verb {
     Test(test::Arguments),
     /// Judge the risk of a server's tools, and write a policy to begin with
     Scan(scan::Arguments),
+    /// Write a policy from what another tool was configured by, and say what it says otherwise
+    Convert {
+        #[command(subcommand)]
+        origin: Origin,
+    },
     /// List, approve and deny the calls that wait for a person
     Approvals(approvals::Arguments),
     /// Sign the approval of a call, for proxies that a person cannot reach
@@ -54,6 +60,14 @@ enum Verb {
         #[command(subcommand)]
         platform: Platform,
     },
+}
+
+#[derive(Debug, Subcommand)]
+enum Origin {
+    /// A policy of Intercept, in YAML
+    Intercept(convert::Arguments),
+    /// The permissions of Claude Code: settings.json
+    ClaudeCode(convert::ClaudeCodeArguments),
 }
 
 #[derive(Debug, Subcommand)]
@@ -100,6 +114,8 @@ pub fn run() -> ExitCode {
         Verb::Decide(arguments) => decide::run(&arguments),
         Verb::Test(arguments) => test::run(&arguments),
         Verb::Scan(arguments) => scan::run(&arguments),
+        Verb::Convert { origin: Origin::Intercept(arguments) } => convert::intercept(&arguments),
+        Verb::Convert { origin: Origin::ClaudeCode(arguments) } => convert::claude_code(&arguments),
         Verb::Approvals(arguments) => approvals::run(&arguments),
         Verb::Approve(arguments) => approve::run(&arguments),
         Verb::Render { platform: Platform::Envoy(arguments) } => resource::envoy(&arguments),

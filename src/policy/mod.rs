@@ -49,6 +49,8 @@ pub(crate) use number::same_number;
 pub(crate) use path::claim_path;
 pub(crate) use pattern::Pattern;
 pub use pin::Pin;
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use problem::did_you_mean;
 pub use problem::{Pointer, Problem, Problems};
 pub use query::{Principal, Query, Target};
 pub use reservation::Reservation;
