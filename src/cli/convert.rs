@@ -1,4 +1,5 @@
-//! `mcp-policy convert`: a policy from what another tool was configured by, and a line for each thing that it says otherwise.
+//! `mcp-policy convert`: a policy from what another tool was configured by, and a line for each thing that it says
+//! otherwise.
 
 use super::{read_bytes, replace_file, unusable};
 use clap::Args;
@@ -73,9 +74,7 @@ fn read_input(path: &Path) -> Result<Vec<u8>, ExitCode> {
 
 fn put(path: Option<&Path>, policy: &str) -> Result<(), ExitCode> {
     match path {
-        Some(path) => {
-            replace_file(path, policy).map_err(|error| unusable(format_args!("{}: {error}", path.display())))
-        }
+        Some(path) => replace_file(path, policy).map_err(|error| unusable(format_args!("{}: {error}", path.display()))),
         None => {
             let mut out = io::stdout().lock();
             out.write_all(policy.as_bytes()).and_then(|()| out.flush()).map_err(unusable)

@@ -1,4 +1,5 @@
-//! From the permissions of Claude Code: which tools of one server pass, which do not, and which a person is asked about.
+//! From the permissions of Claude Code: which tools of one server pass, which do not, and about which a person is
+//! asked.
 
 use super::{Conversion, finish, object, quoted, text};
 use crate::policy::{Fields, Pattern, Pointer, Problems};
@@ -59,8 +60,11 @@ fn read<'v>(value: &'v Value, problems: &mut Problems, notes: &mut Problems) -> 
     let Some(mut settings) = Fields::of(value, &root, problems) else { return Vec::new() };
     settings.require("permissions", problems);
     if let Value::Object(members) = value {
-        let others: Vec<&str> =
-            members.iter().map(|(name, _)| name.as_str()).filter(|name| !["permissions", "$schema"].contains(name)).collect();
+        let others: Vec<&str> = members
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .filter(|name| !["permissions", "$schema"].contains(name))
+            .collect();
         if !others.is_empty() {
             notes.add(&root, format!("not converted, because it is no permission: {}", others.join(", ")));
         }
@@ -90,8 +94,11 @@ fn read<'v>(value: &'v Value, problems: &mut Problems, notes: &mut Problems) -> 
 
 /// The server that the policy is for.
 fn choose(entries: &[Entry<'_>], server: Option<&str>, problems: &mut Problems) -> Option<String> {
-    let mut named: Vec<&str> =
-        entries.iter().filter_map(|entry| entry.text.split(BETWEEN).next()).filter(|name| !name.contains('*')).collect();
+    let mut named: Vec<&str> = entries
+        .iter()
+        .filter_map(|entry| entry.text.split(BETWEEN).next())
+        .filter(|name| !name.contains('*'))
+        .collect();
     named.sort_unstable();
     named.dedup();
     let is_named = |server: &str| entries.iter().any(|entry| entry.of(server).is_some());

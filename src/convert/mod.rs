@@ -1,7 +1,7 @@
 //! Policies from what others have written: Intercept's YAML, and the permissions of Claude Code.
 //!
-//! What a policy cannot say as strictly as its source is a problem, and then there is no policy. What it says more strictly,
-//! or in other words, is told.
+//! What a policy cannot say as strictly as its source is a problem, and then there is no policy. What it says more
+//! strictly, or in other words, is told.
 
 mod claude_code;
 mod intercept;
@@ -61,7 +61,8 @@ fn pretty(value: &Value, level: usize) -> String {
             several('[', elements.iter().map(|element| pretty(element, level + 1)).collect(), ']')
         }
         Value::Object(members) if !members.is_empty() => {
-            let line = |(name, value): &(String, Value)| format!("{}: {}", reply_string(name), pretty(value, level + 1));
+            let line =
+                |(name, value): &(String, Value)| format!("{}: {}", reply_string(name), pretty(value, level + 1));
             several('{', members.iter().map(line).collect(), '}')
         }
         other => other.compact(),

@@ -1,4 +1,4 @@
-//! YAML 1.1 as Go's yaml.v3 reads it: what a plain scalar stands for depends on who asks, so its text is kept until then.
+//! YAML as Go's yaml.v3 reads it: what a plain scalar stands for depends on who asks, so its text is kept until then.
 
 use crate::policy::{Pointer, Problems, did_you_mean};
 use crate::wire::value::Value;
@@ -195,7 +195,9 @@ impl Node {
             text if matches!(text.trim_start_matches(['+', '-']), ".inf" | ".Inf" | ".INF") => {
                 return Err("no JSON number says that");
             }
-            text if is_date(text) => return Err("an unquoted date is a time to Intercept, and equals no text; quote it"),
+            text if is_date(text) => {
+                return Err("an unquoted date is a time to Intercept, and equals no text; quote it");
+            }
             text => number(text).map_or_else(|| Value::String(text.to_owned()), Value::Number),
         })
     }
@@ -209,8 +211,8 @@ fn is_date(text: &str) -> bool {
     parts.len() == 3 && parts.iter().all(is_part) && parts.first().is_some_and(|year| year.len() == 4)
 }
 
-/// The JSON number that a plain scalar is to yaml.v3, if it is one: with `_` between digits, in other bases, with a leading
-/// 0 for octal.
+/// The JSON number that a plain scalar is to yaml.v3, if it is one: with `_` between digits, in other bases, with a
+/// leading 0 for octal.
 fn number(text: &str) -> Option<String> {
     let first = *text.as_bytes().first()?;
     if !(first.is_ascii_digit() || matches!(first, b'+' | b'-' | b'.')) {

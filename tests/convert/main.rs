@@ -1,4 +1,5 @@
-//! `mcp-policy convert`: documents and what becomes of them, and random ones, whose decisions must be those of their source.
+//! `mcp-policy convert`: documents and what becomes of them, and random ones, whose decisions must be those of their
+//! source.
 #![cfg(not(target_arch = "wasm32"))]
 #![allow(clippy::disallowed_methods, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 // The reference reads numbers as Go does.
@@ -96,11 +97,47 @@ fn every_member_and_operator_of_intercept_is_converted_somewhere() {
         cases().iter().filter(|case| case.policy.is_some()).map(|case| case.intercept.join("\n")).collect();
     let all = sources.join("\n");
     for word in [
-        "version:", "description:", "default: allow", "default: deny", "hide:", "tools:", "rules:", "name:", "action: evaluate",
-        "action: deny", "action: require_approval", "conditions:", "path: args.", "path: state.", "path: state._global.", "on_deny:",
-        "rate_limit:", "state:", "counter:", "window: minute", "window: hour", "window: day", "increment:", "increment_from:",
-        "approval_timeout:", "approvals:", "/minute", "/hour", "/day", "\"*\":", "op: eq", "op: neq", "op: in", "op: not_in",
-        "op: lt", "op: lte", "op: gt", "op: gte", "op: regex", "op: contains", "op: exists",
+        "version:",
+        "description:",
+        "default: allow",
+        "default: deny",
+        "hide:",
+        "tools:",
+        "rules:",
+        "name:",
+        "action: evaluate",
+        "action: deny",
+        "action: require_approval",
+        "conditions:",
+        "path: args.",
+        "path: state.",
+        "path: state._global.",
+        "on_deny:",
+        "rate_limit:",
+        "state:",
+        "counter:",
+        "window: minute",
+        "window: hour",
+        "window: day",
+        "increment:",
+        "increment_from:",
+        "approval_timeout:",
+        "approvals:",
+        "/minute",
+        "/hour",
+        "/day",
+        "\"*\":",
+        "op: eq",
+        "op: neq",
+        "op: in",
+        "op: not_in",
+        "op: lt",
+        "op: lte",
+        "op: gt",
+        "op: gte",
+        "op: regex",
+        "op: contains",
+        "op: exists",
     ] {
         assert!(all.contains(word), "no document that is converted has {word}");
     }
@@ -110,7 +147,18 @@ fn every_member_and_operator_of_intercept_is_converted_somewhere() {
 
 #[test]
 fn members_stand_in_the_order_of_the_reader_and_tools_in_that_of_the_document() {
-    let source = "tools:\n  b: {}\n  a:\n    rules: [{name: n, action: deny}]\n  \"*\":\n    rules: [{rate_limit: 9/day}]\nhide: [x]\ndescription: d\ndefault: deny\nversion: 1\n";
+    let source = r#"
+tools:
+  b: {}
+  a:
+    rules: [{name: n, action: deny}]
+  "*":
+    rules: [{rate_limit: 9/day}]
+hide: [x]
+description: d
+default: deny
+version: 1
+"#;
     let said = convert(&["intercept", "-"], source.as_bytes());
     let expected = r#"{
   "version": "1",
@@ -207,7 +255,8 @@ fn decide<'p>(policy: &'p Policy, tool: &str, arguments: &Value, now: i64, store
 
 fn loaded(conversion: Result<Conversion, Problems>, source: &str) -> Policy {
     let conversion = conversion.unwrap_or_else(|problems| panic!("{problems}\nin {source}"));
-    Policy::load("default", &conversion.policy).unwrap_or_else(|problems| panic!("{problems}\nin {}", conversion.policy))
+    Policy::load("default", &conversion.policy)
+        .unwrap_or_else(|problems| panic!("{problems}\nin {}", conversion.policy))
 }
 
 /// The first second of a day that is long past.

@@ -113,7 +113,9 @@ fn owners(entries: &[(&str, Rules)]) -> Vec<Owner> {
             let is_argument = amount.as_ref().is_some_and(|amount| amount.get("increment_from").is_some());
             found.push((path("c"), (*tool).to_owned(), is_argument));
         }
-        found.extend(rules.rates.iter().map(|(_, window)| (path(&format!("_rate_{window}")), (*tool).to_owned(), false)));
+        found.extend(
+            rules.rates.iter().map(|(_, window)| (path(&format!("_rate_{window}")), (*tool).to_owned(), false)),
+        );
     }
     found
 }
@@ -130,8 +132,8 @@ fn write(tool: &str, rules: &Rules, owners: &[Owner]) -> Value {
     for (conditions, look) in &rules.plain {
         let mut conditions = conditions.clone();
         if let Some((index, (op, value))) = look {
-            // What is refused is left out: a count that the same call changes by what it says, and a tool's count that all
-            // tools are held to.
+            // What is refused is left out: a count that the same call changes by what it says. And what is stricter: a
+            // tool's count that all tools are held to.
             let can = |(_, owner, is_argument): &&Owner| {
                 let is_same_call = owner == tool || owner == "*";
                 !(is_same_call && *is_argument) && (tool != "*" || owner == "*")

@@ -1,5 +1,5 @@
-//! What Intercept decides, written as plainly as its documentation reads: arguments as 64-bit floats, counters with windows
-//! in UTC, all rules first and then all that is counted. Its faults are left out: amounts are whole numbers from 0, a
+//! What Intercept decides, written as plainly as its documentation reads: arguments as 64-bit floats, counters with
+//! windows in UTC, all rules first and then all that is counted. Its faults are left out: amounts are whole numbers from 0, a
 //! counter has one rule that counts it, and texts spell numbers as Go prints them.
 
 use regex_lite::Regex;
@@ -38,7 +38,9 @@ impl<'d> Reference<'d> {
         let lists = [(tool, self.document["tools"][tool].clone()), ("_global", self.document["tools"]["*"].clone())];
         let rules: Vec<(&str, &Value)> = lists
             .iter()
-            .flat_map(|(prefix, entry)| entry["rules"].as_array().into_iter().flatten().map(move |rule| (*prefix, rule)))
+            .flat_map(|(prefix, entry)| {
+                entry["rules"].as_array().into_iter().flatten().map(move |rule| (*prefix, rule))
+            })
             .collect();
         if !rules.iter().all(|(prefix, rule)| self.passes(prefix, rule, arguments, now)) {
             return false;

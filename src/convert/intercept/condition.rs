@@ -2,7 +2,7 @@
 
 use super::super::yaml::{Members, Node};
 use super::super::{quoted, reply_string};
-use crate::policy::{Pointer, Problems, did_you_mean};
+use crate::policy::{Pointer, Problems, did_you_mean, same_number};
 use crate::wire::value::Value;
 use regex_lite::Regex;
 
@@ -11,8 +11,7 @@ const FLOAT_INTEGER: u64 = 1 << 53;
 /// Decimal digits that every 64-bit float keeps.
 const FLOAT_DIGITS: usize = 15;
 
-const OPERATORS: [&str; 11] =
-    ["eq", "neq", "in", "not_in", "lt", "lte", "gt", "gte", "regex", "contains", "exists"];
+const OPERATORS: [&str; 11] = ["eq", "neq", "in", "not_in", "lt", "lte", "gt", "gte", "regex", "contains", "exists"];
 
 #[derive(Debug)]
 pub(super) struct Condition {
@@ -85,7 +84,7 @@ impl Condition {
     pub(super) fn compares_numbers_with_texts(&self) -> bool {
         let spells = |value: &Value| match value {
             Value::Number(_) => true,
-            Value::String(text) => text.parse::<f64>().is_ok(),
+            Value::String(text) => same_number(text, text),
             _ => false,
         };
         match (&self.operand, self.op) {
@@ -205,13 +204,47 @@ fn read_operand(
             _ => {}
         }
     }
-    if let (Value::String(pattern), "regex") = (&value, op)
-        && let Err(error) = Regex::new(pattern)
-    {
-        problems.add(&value_at, format!("invalid regex {}: {error}", quoted(pattern)));
-        return None;
+    if let (Value::String(pattern), "regex") = (&value, op) {
+        return read_regex(pattern, &value_at, problems, notes).then_some(value);
     }
     Some(value)
+}
+
+/// Whether a policy reads the pattern as Go does, but for what is noted.
+fn read_regex(pattern: &str, at: &Pointer, problems: &mut Problems, notes: &mut Problems) -> bool {
+    if let Err(error) = Regex::new(pattern) {
+        problems.add(at, format!("invalid regex {}: {error}", quoted(pattern)));
+        return false;
+    }
+    let (mut has_blank, mut characters) = (false, pattern.chars().peekable());
+    while let Some(character) = characters.next() {
+        let other = match (character, characters.peek().copied()) {
+            ('\\', _) => match (characters.next(), characters.peek().copied()) {
+                (Some('<' | '>'), _) => Some("a plain character"),
+                (Some('b'), Some('{')) => Some("no boundary"),
+                (Some('s' | 'S'), _) => {
+                    has_blank = true;
+                    None
+                }
+                _ => None,
+            },
+            ('{', Some(' ')) => Some("a plain character"),
+            _ => None,
+        };
+        if let Some(other) = other {
+            problems.add(at, format!("regex {} has what is {other} to Go, and more to a policy", quoted(pattern)));
+            return false;
+        }
+    }
+    if has_blank {
+        notes.add(at, "\\s and \\S count the vertical tab among blanks, and Intercept does not");
+    }
+    let groups = pattern.split("(?").skip(1).filter_map(|rest| rest.split([')', ':']).next());
+    let mut flags = groups.filter(|flags| flags.chars().all(|flag| flag.is_ascii_alphabetic() || flag == '-'));
+    if flags.any(|flags| flags.split('-').next().is_some_and(|set| set.contains('i'))) {
+        notes.add(at, "(?i) is for letters of ASCII; to Intercept for all");
+    }
+    true
 }
 
 /// Whether a 64-bit float holds the number as it is written.

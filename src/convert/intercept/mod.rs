@@ -11,7 +11,9 @@ use condition::{Condition, arguments_path, read_conditions};
 
 /// The key of rules that apply to every tool.
 const EVERY_TOOL: &str = "*";
-/// A rule's own words for what a policy has nothing for, and that would let more through if it were left out.
+const EXACT_AMOUNTS: &str =
+    "counted exactly, and refused below 0; Intercept cuts amounts to integers and adds negative ones";
+/// What a policy has nothing for, and what would let more through if it were left out.
 const LATER_MEMBERS: [(&str, &str); 2] = [
     ("idempotency_window", "a policy cannot keep a repeated call from running again"),
     ("spend", "a policy does not see the price in a payment challenge; limit an amount from the arguments instead"),
@@ -31,10 +33,13 @@ pub fn intercept(text: &str) -> Result<Conversion, Problems> {
         }
     };
     if document.comments > 0 {
-        let comments = if document.comments == 1 { "1 comment is" } else { &format!("{} comments are", document.comments) };
+        let comments =
+            if document.comments == 1 { "1 comment is" } else { &format!("{} comments are", document.comments) };
         notes.add(&Pointer::root(), format!("{comments} not kept: JSON has none"));
     }
     let read = Document::read(&document.root, &mut problems, &mut notes);
+    // What hangs together is looked at when each part is right.
+    let read = read.filter(|_| problems.is_empty());
     let policy = read.map(|document| document.write(&mut problems, &mut notes));
     finish(policy, problems, notes)
 }
@@ -305,7 +310,7 @@ impl Count {
                 if let Some((_, at)) = increment {
                     notes.add(&at, "left out: increment_from wins over it");
                 }
-                notes.add(&from_at, "counted exactly, and refused below 0; Intercept cuts amounts to integers and adds negative ones");
+                notes.add(&from_at, EXACT_AMOUNTS);
                 match path.strip_prefix("args.") {
                     Some(_) => arguments_path(path, &from_at, problems, notes).map(Amount::Argument),
                     None => {

@@ -1,7 +1,7 @@
 //! Intercept's document as a policy.
 //!
-//! To Intercept a limit is a comparison with a counter, which it recognizes in the rule that also counts. In a policy it is
-//! a rule of its own, so counters are gathered first.
+//! To Intercept a limit is a comparison with a counter, which it recognizes in the rule that also counts. In a policy it
+//! is a rule of its own, so counters are gathered first.
 
 use super::super::{object, quoted, text};
 use super::condition::{Condition, On};
@@ -9,6 +9,9 @@ use super::{Amount, Document, Does, Rule, Tool, Window};
 use crate::policy::{Pointer, Problems};
 use crate::wire::value::Value;
 use std::collections::BTreeMap;
+
+const NUMBERS_AND_TEXTS: &str = "a text equals the number that it spells, however it spells it: \"5.0\" equals 5 here; \
+    to Intercept only as Go prints the number";
 
 /// What counts a counter, and up to where.
 #[derive(Debug)]
@@ -60,13 +63,13 @@ impl Document {
             let entry = |tool: &Tool, problems: &mut Problems, notes: &mut Problems| {
                 (tool.name.clone(), tool.write(&owners, problems, notes))
             };
-            members.push(("tools", Value::Object(self.tools.iter().map(|tool| entry(tool, problems, notes)).collect())));
+            members
+                .push(("tools", Value::Object(self.tools.iter().map(|tool| entry(tool, problems, notes)).collect())));
         }
         let rules = self.every_tool.iter().chain(&self.tools).flat_map(|tool| &tool.rules);
         let mut conditions = rules.flat_map(|rule| rule.conditions());
         if conditions.any(Condition::compares_numbers_with_texts) {
-            let example = "\"5.0\" equals 5 here";
-            notes.add(&Pointer::root(), format!("a text equals the number that it spells, however it spells it: {example}; to Intercept only as Go prints the number"));
+            notes.add(&Pointer::root(), NUMBERS_AND_TEXTS);
         }
         object(members)
     }
@@ -131,7 +134,8 @@ impl Tool {
             let owner = Owner { list: self.prefix().to_owned(), window, amount, max };
             match owners.get(&name) {
                 Some(other) if other.list == self.prefix() => {
-                    problems.add(at, format!("{} is counted by two rules, so Intercept counts each call twice", quoted(&name)));
+                    let message = "is counted by two rules, so Intercept counts each call twice";
+                    problems.add(at, format!("{} {message}", quoted(&name)));
                 }
                 Some(_) => {
                     let message = "is the counter of two tools to Intercept, which joins both names by a dot";
@@ -149,15 +153,14 @@ impl Tool {
         for rule in &self.rules {
             match &rule.does {
                 Does::Deny => push(&mut entry.deny_if, rule, Vec::new(), Vec::new(), notes),
-                Does::Rate(count, window) => entry.limits.push(Limit {
-                    id: rule.name.clone(),
-                    counter: counter_of(self.prefix(), &format!("_rate_{window}")),
-                    window,
-                    max: count.parse().unwrap_or(u64::MAX),
-                    amount: Amount::Fixed(1),
-                    // What a policy says by itself is what Intercept says.
-                    on_deny: rule.on_deny.clone(),
-                }),
+                Does::Rate(_, window) => {
+                    let name = counter_of(self.prefix(), &format!("_rate_{window}"));
+                    if let Some(owner) = owners.get(&name) {
+                        // What a policy says by itself is what Intercept says.
+                        let limit = Limit { on_deny: rule.on_deny.clone(), ..Limit::of(&name, owner, rule) };
+                        entry.add(limit, &rule.at, notes);
+                    }
+                }
                 Does::Approve(conditions, timeout) => {
                     let written = arguments_only(conditions, problems);
                     if !written.is_empty() {
@@ -276,8 +279,8 @@ fn push(
 ) {
     let name = rule.name();
     let is_taken = |id: &str| {
-        let id = text(id);
-        list.iter().any(|rule| matches!(rule, Value::Object(members) if members.iter().any(|(name, value)| name == "id" && *value == id)))
+        let own = ("id".to_owned(), text(id));
+        list.iter().any(|rule| matches!(rule, Value::Object(members) if members.contains(&own)))
     };
     let mut id = name.to_owned();
     let mut number = 2;
