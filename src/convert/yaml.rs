@@ -95,7 +95,7 @@ impl<'t> Builder<'t> {
                 (node, 0)
             }
             Event::Scalar(text, style, anchor, tag) => {
-                let is_plain = style == ScalarStyle::Plain && !self.has_tag(tag.as_ref(), "str")?;
+                let is_plain = !self.has_tag(tag.as_ref(), "str")? && style == ScalarStyle::Plain;
                 (Node::Scalar { text: text.into_owned(), is_plain }, anchor)
             }
             Event::SequenceStart(_, anchor, tag) => {
@@ -339,5 +339,62 @@ impl<'n> Members<'n> {
         for (name, _) in self.members.iter().filter(|(name, _)| !self.known.contains(&name.as_str())) {
             problems.add_unknown(&self.at, name, &did_you_mean(name, &self.known));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each found by yaml.v3 3.0.1.
+    #[test]
+    fn plain_scalars_are_what_go_makes_of_them() {
+        for (text, expected) in [
+            (
+                "yes on off y N tRUE nULL _1 ._5 . .. - + 1.5.2 1e 1e999 -1e999 .e3 26-11-21 2026-11 .iNF NaN inf",
+                "text",
+            ),
+            ("0x 0b 0o 0b2 0o8 1a 1:30 0x1p4 1,000 =", "text"),
+            ("true True TRUE", "true"),
+            ("~ null Null NULL", "null"),
+            ("1 +1 1_ 0b1 01 0x_1 1__", "1"),
+            ("007 +0o7", "7"),
+            ("017 0o17 0O17 0xf 0b1111", "15"),
+            ("-017 -0o17 -0xF -0b1111", "-15"),
+            ("08", "8"),
+            ("0 -0 00", "0"),
+            ("1_000", "1000"),
+            ("1_000.5", "1000.5"),
+            ("1e3 1E3", "1e3"),
+            ("1e+3", "1e+3"),
+            (".5 +.5", "0.5"),
+            ("-.5", "-0.5"),
+            ("5.", "5"),
+            ("18446744073709551616", "18446744073709551616"),
+            (".inf -.inf +.inf .Inf .nan .NaN 2026-11-21 2026-1-2 2026-11-21T10:00:00Z", "refused"),
+        ] {
+            for word in text.split(' ') {
+                let found = match (Node::Scalar { text: word.to_owned(), is_plain: true }).value() {
+                    Ok(Value::String(text)) if text == word => "text".to_owned(),
+                    Ok(value) => value.compact(),
+                    Err(_) => "refused".to_owned(),
+                };
+                assert_eq!(found, expected, "{word}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_few_lines_do_not_stand_for_billions() {
+        let mut text = "a0: &a0 [x]\n".to_owned();
+        for level in 1..40 {
+            let alias = format!("*a{}", level - 1);
+            text.push_str(&format!("a{level}: &a{level} [{alias}, {alias}]\n"));
+        }
+        assert!(parse(&text).is_err_and(|error| error.contains("more than 100000 values")));
+        assert!(
+            parse(&format!("{}{}", "[".repeat(100), "]".repeat(100)))
+                .is_err_and(|error| error.contains("nested deeper"))
+        );
     }
 }

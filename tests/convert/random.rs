@@ -68,8 +68,8 @@ fn on_argument() -> impl Strategy<Value = Value> {
 /// What a comparison with a counter allows.
 fn bound() -> impl Strategy<Value = (&'static str, Value)> {
     prop_oneof![
-        ("lt", 1_i64..6).prop_map(|(op, bound)| (op, Value::from(bound))),
-        ("lte", 0_i64..6).prop_map(|(op, bound)| (op, Value::from(bound))),
+        (1_i64..6).prop_map(|bound| ("lt", Value::from(bound))),
+        (0_i64..6).prop_map(|bound| ("lte", Value::from(bound))),
         Just(("lte", json!(2.5))),
     ]
 }
@@ -94,7 +94,7 @@ fn rules() -> impl Strategy<Value = Rules> {
     ]);
     let state = option::weighted(0.4, (bound(), select(&WINDOWS[..]), amount, vec(on_argument(), 0..2)));
     let rates = vec((1_u8..5, select(&WINDOWS[..])), 0..2);
-    (prop::bool::weighted(0.05), vec((vec(on_argument(), 1..3), look), 0..3), state, rates, any::<bool>())
+    (prop::bool::weighted(0.05), vec((vec(on_argument(), 1..3), look), 0..2), state, rates, any::<bool>())
         .prop_map(|(deny, plain, state, rates, on_deny)| Rules { deny, plain, state, rates, on_deny })
 }
 
