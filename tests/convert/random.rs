@@ -77,11 +77,14 @@ fn bound() -> impl Strategy<Value = (&'static str, Value)> {
 /// Which counter another rule looks at, as a share of those that there are.
 type Look = (prop::sample::Index, (&'static str, Value));
 
+/// Up to where, by which window, how much at once, and other conditions.
+type Counts = ((&'static str, Value), &'static str, Option<Value>, Vec<Value>);
+
 #[derive(Debug, Clone)]
 struct Rules {
     deny: bool,
     plain: Vec<(Vec<Value>, Option<Look>)>,
-    state: Option<((&'static str, Value), &'static str, Option<Value>, Vec<Value>)>,
+    state: Option<Counts>,
     rates: Vec<(u8, &'static str)>,
     on_deny: bool,
 }

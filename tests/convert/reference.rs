@@ -83,9 +83,7 @@ impl<'d> Reference<'d> {
             if let Some(key) = path.strip_prefix("state.") {
                 return holds(condition, Some(&Value::from(self.count(key, now))));
             }
-            let parts = path.split('.').skip(1);
-            let found = parts.fold(Some(arguments), |value, part| value?.as_object()?.get(part));
-            holds(condition, found)
+            holds(condition, found(arguments, path))
         })
     }
 }
@@ -111,14 +109,16 @@ fn counted(prefix: &str, rule: &Value, arguments: &Value) -> Option<Counted> {
     let condition = rule["conditions"].as_array().unwrap().iter().find(|condition| condition["path"] == own)?;
     let bound = condition["value"].as_f64().unwrap();
     let amount = match state["increment_from"].as_str() {
-        Some(path) => {
-            let found = path.split('.').skip(1).fold(Some(arguments), |value, part| value?.as_object()?.get(part));
-            found.and_then(Value::as_f64).map(|amount| amount as i64)
-        }
+        Some(path) => found(arguments, path).and_then(Value::as_f64).map(|amount| amount as i64),
         None => Some(state["increment"].as_i64().unwrap_or(1)),
     };
     let limit = if condition["op"] == "lt" { bound - 1.0 } else { bound };
     Some(Counted { key, seconds: seconds(state["window"].as_str().unwrap()), limit, amount })
+}
+
+/// Objects only.
+fn found<'a>(arguments: &'a Value, path: &str) -> Option<&'a Value> {
+    path.split('.').skip(1).try_fold(arguments, |value, part| value.as_object()?.get(part))
 }
 
 /// What is missing makes every operator false but `exists`.
