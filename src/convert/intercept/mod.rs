@@ -11,6 +11,8 @@ use condition::{Condition, arguments_path, read_conditions};
 
 /// The key of rules that apply to every tool.
 const EVERY_TOOL: &str = "*";
+/// What stands for that key in the names of its counters.
+const EVERY_TOOLS_COUNTERS: &str = "_global";
 const EXACT_AMOUNTS: &str =
     "counted exactly, and refused below 0; Intercept cuts amounts to integers and adds negative ones";
 /// What a policy has nothing for, and what would let more through if it were left out.
@@ -177,6 +179,9 @@ impl Tool {
         } else if name != EVERY_TOOL && name.contains(['*', '?']) {
             problems.add(at, "a policy would take this name for a pattern, and it is one name to Intercept");
         }
+        if name == EVERY_TOOLS_COUNTERS {
+            problems.add(at, "its counters are those of every tool to Intercept");
+        }
         let mut members = Members::of(node, at, problems)?;
         let mut rules = Vec::new();
         for (node, at) in members.list("rules", problems) {
@@ -189,7 +194,7 @@ impl Tool {
 
     /// What the names of its counters begin with.
     fn prefix(&self) -> &str {
-        if self.name == EVERY_TOOL { "_global" } else { &self.name }
+        if self.name == EVERY_TOOL { EVERY_TOOLS_COUNTERS } else { &self.name }
     }
 }
 

@@ -3,9 +3,9 @@
 //! To Intercept a limit is a comparison with a counter, which it recognizes in the rule that also counts. In a policy it
 //! is a rule of its own, so counters are gathered first.
 
-use super::super::{object, quoted, text};
+use super::super::{object, quoted, reply_string, text};
 use super::condition::{Condition, On};
-use super::{Amount, Document, Does, Rule, Tool, Window};
+use super::{Amount, Document, Does, EVERY_TOOLS_COUNTERS, Rule, Tool, Window};
 use crate::policy::{Pointer, Problems};
 use crate::wire::value::Value;
 use std::collections::BTreeMap;
@@ -90,7 +90,7 @@ impl Rule {
 
     /// What Intercept says when a condition does not hold.
     fn words(&self) -> String {
-        self.on_deny.clone().unwrap_or_else(|| format!("Denied by rule {}", quoted(self.name())))
+        self.on_deny.clone().unwrap_or_else(|| format!("Denied by rule {}", reply_string(self.name())))
     }
 }
 
@@ -214,8 +214,8 @@ impl Tool {
         notes: &mut Problems,
     ) {
         let is_same_list = owner.list == self.prefix();
-        let every_tool_counts = owner.list == "_global";
-        let checks_every_tool = self.prefix() == "_global";
+        let every_tool_counts = owner.list == EVERY_TOOLS_COUNTERS;
+        let checks_every_tool = self.prefix() == EVERY_TOOLS_COUNTERS;
         let Check { name, max, at } = *check;
         if owner.max <= max {
             notes.add(at, format!("left out: {} never gets beyond {}", quoted(name), owner.max));
