@@ -265,3 +265,39 @@ fn a_client_that_cannot_is_told_in_words() {
         );
     }
 }
+
+#[test]
+fn a_person_is_told_when_a_call_says_more_than_is_shown() {
+    let gate = configuration(|all| {
+        all["policies"]["p"]["resources"] = json!({ "items": { "x:*": { "action": "require_approval" } } });
+    });
+    let says_more = |method: &str, params: Value| {
+        let mut store = store();
+        waits(&send(&gate, &mut store, &request(method, &params), &[]).0.unwrap_err());
+        let all = book::list(NOW, &mut store).unwrap();
+        all[0].1.as_ref().unwrap().says_more
+    };
+    assert!(!says_more("tools/call", json!({ "name": "send", "arguments": { "to": "a" }, "_meta": {} })));
+    assert!(says_more("tools/call", json!({ "name": "send", "inputResponses": { "scope": { "action": "accept" } } })));
+    assert!(says_more("tools/call", json!({ "name": "send", "task": { "ttl": 1 } })));
+    assert!(!says_more("resources/read", json!({ "uri": "x:1" })));
+    assert!(says_more("resources/read", json!({ "uri": format!("x:{}", "1".repeat(400)) })));
+}
+
+#[test]
+fn our_own_state_makes_no_call_a_continuation() {
+    let gate = configuration(|all| {
+        all["policies"]["p"]["tools"] = json!({ "ask": { "limits": [
+            { "counter": "c", "window": "hour", "max": 1, "continuations": 5 }] } });
+    });
+    let (mut store, id) = (store(), waits_somewhere());
+    let with_state = request("tools/call", &json!({ "name": "ask", "requestState": id }));
+    assert_eq!(send(&gate, &mut store, &with_state, &[]).1, Outcome::Allowed);
+    assert_eq!(send(&gate, &mut store, &with_state, &[]).1, Outcome::Denied, "it counts as a call");
+}
+
+/// The name of an approval, as a caller may know one.
+fn waits_somewhere() -> String {
+    let mut store = store();
+    waits(&send(&configuration(|_| {}), &mut store, &call(&json!({ "name": "send" })), &[]).0.unwrap_err())
+}

@@ -250,3 +250,19 @@ fn who_can_be_shown_the_address_is_shown_it_first_and_held_when_it_comes_back() 
     let Step::Replace(sent) = caller.goes_on(1, &mut store) else { panic!("our own state is taken out") };
     assert!(!String::from_utf8(sent).unwrap().contains("requestState"));
 }
+
+#[test]
+fn a_hold_ends_before_its_approval_does() {
+    let gate = configuration(|all| {
+        let rule = json!({ "conditions": [], "timeout": "20s", "wait": "20s" });
+        all["policies"]["p"]["tools"]["send"]["require_approval"] = json!([rule]);
+    });
+    let (room, mut store) = (Rc::new(Room::new(1)), store());
+    let (mut caller, _) = Caller::calls(&gate, &room, &send("a"), &mut store);
+    let id = waiting(&mut store);
+    let end = Timestamp::from_millis(NOW + 19_999);
+    let is_awaited = caller.exchange.is_awaited(Some(&book::Waiting::read(&mut store).unwrap()), end);
+    assert!(caller.is_awaited(19, &mut store) && !is_awaited);
+    let text = told(&caller.exchange.hold_ended(caller.body.as_bytes(), end, &mut store));
+    assert!(text.contains(&id.to_string()), "it is the same approval: {text}");
+}

@@ -40,6 +40,9 @@ pub(super) fn one(entry: &Entry, shown: Option<&Shown>, now: Timestamp) -> Strin
         if shown.is_cut {
             members.insert("arguments_cut".into(), json!(true));
         }
+        if shown.says_more {
+            members.insert("says_more".into(), json!(true));
+        }
         arguments = shown.arguments.as_deref().unwrap_or(arguments);
     }
     // The call's own text, digit for digit.

@@ -5,7 +5,7 @@ use super::nonces::{Nonces, Taking};
 use super::shown::Shown;
 use super::table::{Entry, State, Table, grant_tag};
 use super::{DEFAULT_TIMEOUT_SECONDS, Id, Nonce, Token};
-use crate::policy::{PutError, Store, Unavailable};
+use crate::policy::{PutError, Store, Unavailable, Version};
 
 /// A call that must be approved.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -160,7 +160,8 @@ pub fn redeem(token: &Token, now: u64, store: &mut dyn Store) -> Result<Redeemed
 }
 
 impl Claim {
-    /// Gives the approval back, because the call surely did not run. What cannot be given back stays used.
+    /// Gives the approval back, because the call did not run, or its server answered with an error. What cannot be given
+    /// back stays used.
     pub fn release(self, now: u64, store: &mut dyn Store) {
         if let Some(nonce) = self.nonce {
             let _ = change(store, |nonces: &mut Nonces| {
@@ -215,12 +216,15 @@ pub fn list(now: u64, store: &mut dyn Store) -> Result<Vec<(Entry, Option<Shown>
     let (table, _) = read::<Table>(store)?;
     let mut all = Vec::new();
     for (place, entry) in table.entries() {
-        let mut shown = shown_at(place, entry.id, store);
-        if let Some(shown) = shown.as_mut().filter(|shown| !entry.is_live(now) && shown.arguments.is_some()) {
+        let mut shown = read_shown(place, entry.id, store);
+        if let Some((shown, version)) =
+            shown.as_mut().filter(|(shown, _)| !entry.is_live(now) && shown.arguments.is_some())
+        {
             shown.settle(None);
-            write_shown(place, shown, store);
+            // Where another approval has come into its place meanwhile, there is nothing to forget.
+            let _ = serde_json::to_vec(shown).map(|value| store.put(&shown_key(place), &value, Some(*version)));
         }
-        all.push((*entry, shown));
+        all.push((*entry, shown.map(|(shown, _)| shown)));
     }
     all.sort_by_key(|(entry, _)| std::cmp::Reverse(entry.id.created));
     Ok(all)
@@ -252,9 +256,13 @@ fn shown_key(place: usize) -> Vec<u8> {
 
 /// What was written down of this approval; `None` where that is another's, or not there.
 pub(super) fn shown_at(place: usize, id: Id, store: &mut dyn Store) -> Option<Shown> {
-    let (value, _) = store.get(&shown_key(place)).ok()??;
+    read_shown(place, id, store).map(|(shown, _)| shown)
+}
+
+fn read_shown(place: usize, id: Id, store: &mut dyn Store) -> Option<(Shown, Version)> {
+    let (value, version) = store.get(&shown_key(place)).ok()??;
     let shown: Shown = serde_json::from_slice(&value).ok()?;
-    (shown.id == id.to_string()).then_some(shown)
+    (shown.id == id.to_string()).then_some((shown, version))
 }
 
 /// What cannot be written is written by the next call of the same kind.

@@ -42,6 +42,9 @@ pub struct Shown {
     /// There are more arguments than are kept.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub is_cut: bool,
+    /// The call has a longer target than is kept, or members beside its arguments.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub says_more: bool,
     /// What the person said who decided.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub note: Option<String>,

@@ -1,5 +1,6 @@
 //! `mcp-policy approvals`: what waits for a person, and that person's word on it, for people who live in terminals.
 
+use super::terminal::plain;
 use super::unusable;
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Deserialize;
@@ -90,6 +91,10 @@ struct Approval {
     #[serde(default)]
     arguments: Value,
     #[serde(default)]
+    arguments_cut: bool,
+    #[serde(default)]
+    says_more: bool,
+    #[serde(default)]
     note: Option<String>,
 }
 
@@ -136,14 +141,18 @@ fn list(side: &Side<'_>, state: State, format: Format) -> ExitCode {
 }
 
 impl Approval {
-    /// Text of callers is printed without what would steer a terminal.
     fn print(&self) {
-        let plain = |text: &str| text.chars().map(|c| if c.is_control() { '\u{FFFD}' } else { c }).collect::<String>();
         println!("{}", plain(&self.id));
         println!("  {} until {}: {} by {}", self.state, self.expires_at, plain(&self.target), plain(&self.grant));
         println!("  {}", plain(&self.reason));
         if !self.arguments.is_null() {
             println!("  {}", plain(&self.arguments.to_string()));
+        }
+        if self.arguments_cut {
+            println!("  its arguments are too long to be shown");
+        }
+        if self.says_more {
+            println!("  it says more than is shown: a longer target, or members beside its arguments");
         }
         if let Some(note) = &self.note {
             println!("  note: {}", plain(note));

@@ -16,6 +16,7 @@ pub mod render;
 mod resource;
 mod scan;
 mod template;
+mod terminal;
 mod test;
 pub mod upstream;
 mod validate;

@@ -192,19 +192,21 @@ impl Approvals {
 
     fn show(&self, call: &Sought<'_, '_>, id: &Id, rule: &str, reason: &str) -> Shown {
         let query = &call.query;
-        let targets: Vec<String> = call.targets.iter().map(|target| bounded(target.name)).collect();
+        let targets = call.targets.iter().map(|target| target.name).collect::<Vec<_>>().join(", ");
+        let says_more = bounded(&targets) != targets || !call.rest.is_empty();
         let mut shown = Shown {
             id: id.to_string(),
             grant: bounded(&query.principal.grant),
             session: query.principal.session.as_deref().map(bounded),
             method: bounded(query.method),
-            target: bounded(&targets.join(", ")),
+            target: bounded(&targets),
             policy: call.policy.name().to_owned(),
             policy_version: call.policy.version().to_owned(),
             rule: bounded(rule),
             reason: bounded(reason),
             arguments: None,
             is_cut: false,
+            says_more,
             note: None,
         };
         shown.take_arguments(query.arguments, &self.redaction);
@@ -298,14 +300,16 @@ impl Sought<'_, '_> {
 }
 
 /// The id that we gave as `requestState`.
-fn own_state(rest: &[(Cow<'_, str>, Raw<'_>)]) -> Option<Id> {
+pub(super) fn own_state(rest: &[(Cow<'_, str>, Raw<'_>)]) -> Option<Id> {
     let (_, value) = rest.iter().find(|(name, _)| name == "requestState")?;
     Id::parse(&value.string()?.decode()?)
 }
 
 /// `body` without what a server knows nothing of: the state that we gave, and the answer to what we asked.
-pub(super) fn without_own_state(body: &[u8], rest: &[(Cow<'_, str>, Raw<'_>)]) -> Option<Vec<u8>> {
-    own_state(rest)?;
+///
+/// `approved`: what was used. Where that was bound to such members, they are the server's.
+pub(super) fn without_own_state(body: &[u8], rest: &[(Cow<'_, str>, Raw<'_>)], approved: Id) -> Option<Vec<u8>> {
+    own_state(rest).filter(|state| state.digest == approved.digest)?;
     let ours = rest.iter().filter(|(name, _)| CONTINUING.contains(&name.as_ref())).map(|(_, value)| *value);
     without_members(body, &ours.collect::<Vec<_>>())
 }

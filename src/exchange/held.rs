@@ -71,10 +71,17 @@ impl Exchange {
         let place = seconds.and_then(|seconds| Some((seconds, self.room.as_ref()?.enter()?)));
         let Some((seconds, seat)) = place else { return Err(Box::new(record)) };
         let since = now.millis();
-        let until = since.saturating_add(seconds.saturating_mul(1000));
+        // Before the approval runs out: it would be another one then.
+        let until = since.saturating_add(seconds.saturating_mul(1000)).min(waiting.entry.expires.saturating_sub(1));
         self.held = Some(Box::new(Held { id: waiting.entry.id, since, until, record, _seat: seat }));
         self.phase = Phase::Held;
         Ok(Step::Hold)
+    }
+
+    /// Whether it is held.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.held.is_some()
     }
 
     /// Whether it is held, and is to be held still; `waiting`: where that can be read.

@@ -1,6 +1,6 @@
 //! The request's side: headers and body in; forward, hold, or refuse with the right JSON-RPC answer.
 
-use super::approval::{Approval, NOT_BOUND, Sought, without_own_state};
+use super::approval::{Approval, NOT_BOUND, Sought, own_state, without_own_state};
 use super::asked::Asked;
 use super::head::Head;
 use super::hidden::Unknown;
@@ -238,7 +238,8 @@ impl Exchange {
             method: operation.method(),
             target: None,
             arguments: named.and_then(|named| named.arguments),
-            continues: named.is_some_and(|named| named.continues),
+            // Who comes back with our own state begins, for the server.
+            continues: named.is_some_and(|named| named.continues && own_state(&named.rest).is_none()),
             meta,
             defers_limits: gate.limits.service().is_some(),
             tells_budgets: gate.settings.report_budget,
@@ -265,7 +266,7 @@ impl Exchange {
         let kind = (is_call, body.len());
         if decision.outcome.goes_on() {
             self.claim = standing.claim();
-            let own_state = self.claim.and_then(|_| without_own_state(body, rest));
+            let own_state = self.claim.and_then(|claim| without_own_state(body, rest, claim.id));
             let then = own_state.map_or(Step::Continue, Step::Replace);
             return self.pass(decision.reservation, then, (asked, record), kind, now, store);
         }

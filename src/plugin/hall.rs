@@ -34,6 +34,7 @@ impl Hall {
 
     /// Lets those go on whose wait is over. `own`: the root context's number, which the host takes for meant again.
     pub(super) fn look(&self, own: u32) {
+        self.asking.borrow_mut().retain(|(_, guest)| guest.strong_count() > 0);
         let guests = self.held.take();
         if guests.is_empty() {
             return;

@@ -188,6 +188,10 @@ impl Stream {
 
     /// Judges a call once more that was held. INVARIANT: the host was told that this stream is meant.
     pub(super) fn hold_ended(&mut self) {
+        // One that has left, or is broken, is not looked at again.
+        if self.broken.is_some() || !self.exchange.as_ref().is_some_and(Exchange::is_held) {
+            return;
+        }
         let result = self.request_again();
         self.act(Side::Request, result);
     }

@@ -292,10 +292,13 @@ fn the_command_line_lists_approves_and_denies() {
     let text = |output: &Output| String::from_utf8_lossy(&output.stdout).into_owned();
     let mut agent = envoy.connect();
     let (yes, no) = (waits(sum(&mut agent, 500, 1)), waits(sum(&mut agent, 500, 2)));
+    let padded = json!({ "a": 500, "b": 3, "padding": "x".repeat(9000) });
+    waits(came(&agent.exchange(&Request::post(mcp::call_with("1", "get-sum", &padded))).json()));
     let listed = run(&["list"], TOKEN);
+    assert_eq!(text(&listed).matches("its arguments are too long to be shown").count(), 1, "{listed:?}");
     assert!(listed.status.success() && text(&listed).contains(&yes) && text(&listed).contains(&no), "{listed:?}");
     let machine: Value = serde_json::from_str(&text(&run(&["list", "--format", "json"], TOKEN))).expect("JSON");
-    assert_eq!(machine["approvals"].as_array().map(Vec::len), Some(2));
+    assert_eq!(machine["approvals"].as_array().map(Vec::len), Some(3));
     assert!(run(&["approve", &yes, "--note", "fine"], TOKEN).status.success());
     assert!(run(&["deny", &no, "--note", "not that"], TOKEN).status.success());
     assert_eq!(sum(&mut agent, 500, 1), Came::Ran);

@@ -173,6 +173,18 @@ fn a_held_call_goes_through_whatever_carries_its_body() {
 }
 
 #[test]
+fn a_held_call_outlives_the_time_that_its_request_had_to_arrive() {
+    let Some(parts) = Parts::gateway() else { return };
+    let upstream = Upstream::running_every_call();
+    let terms = r#""timeout": "30m", "wait": 3"#;
+    let envoy = holding(&parts, "held-timeout", &upstream, terms, &[("request_timeout: 30s", "request_timeout: 1s")]);
+    let since = Instant::now();
+    waits(sum(&mut envoy.connect(), 500, 1));
+    assert!(since.elapsed() >= Duration::from_secs(2), "it was held for {:?}", since.elapsed());
+    assert_eq!((upstream.count(), envoy.traps()), (0, 0));
+}
+
+#[test]
 fn a_held_call_outlives_a_reload_and_is_judged_by_the_policy_that_held_it() {
     let Some(parts) = Parts::gateway() else { return };
     let (name, upstream) = ("held-reload", Upstream::running_every_call());

@@ -75,6 +75,8 @@ function facts(...pairs) {
   return h("dl", {}, ...shown.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, code(value)))));
 }
 
+const MORE = "The call says more than is shown here: a longer name, or members beside its arguments.";
+
 function argumentsOf(approval) {
   if (approval.arguments_cut) return h("p", { className: "alert" }, "The arguments are too long to be shown here.");
   if (!approval.arguments) return h("p", { className: "hint" }, "Without arguments.");
@@ -110,6 +112,7 @@ class Card {
       h("p", { className: "who" }, h("b", {}, plain(approval.grant)), asks, when(approval.created_at)),
       h("p", {}, plain(approval.reason)),
       argumentsOf(approval),
+      approval.says_more ? h("p", { className: "alert" }, MORE) : "",
       facts(
         ["Rule", approval.rule],
         ["Policy", `${approval.policy} ${approval.policy_version}`],

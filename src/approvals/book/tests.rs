@@ -26,6 +26,7 @@ fn shown(id: &Id) -> Shown {
         reason: "ask".into(),
         arguments: None,
         is_cut: false,
+        says_more: false,
         note: None,
     };
     shown.take_arguments(Some(Reader::new(r#"{"to":"a"}"#).value().unwrap()), &Redaction::default());

@@ -51,6 +51,7 @@ fn wait(number: u16, grant: &str, now: u64, store: &mut dyn Store) -> Id {
             reason: "ask".into(),
             arguments: None,
             is_cut: false,
+            says_more: false,
             note: None,
         };
         shown.take_arguments(Some(Reader::new(r#"{"to":"s3cret"}"#).value().unwrap()), &Redaction::default());

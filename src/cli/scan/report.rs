@@ -1,6 +1,7 @@
 //! What is said of each tool: a table for people, JSON for machines.
 
 use super::listing::Listing;
+use crate::cli::terminal::plain;
 use mcp_policy::risk::{Assessment, Category};
 use serde::Serialize;
 use std::io::{self, IsTerminal, Write};
@@ -69,13 +70,8 @@ fn why(assessment: &Assessment) -> String {
 /// A server's text on a terminal: no control character of it acts there, and no name fills the screen.
 pub(super) fn shown(text: &str) -> String {
     let is_long = text.chars().count() > MAX_NAME;
-    let kept = text.chars().take(if is_long { MAX_NAME - 1 } else { MAX_NAME });
-    let escaped = kept.flat_map(|character| {
-        let is_plain = character == '\'' || character == '"' || !character.is_control();
-        let hidden = matches!(character, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
-        if is_plain && !hidden { vec![character] } else { character.escape_unicode().collect() }
-    });
-    let text: String = escaped.collect();
+    let kept: String = text.chars().take(if is_long { MAX_NAME - 1 } else { MAX_NAME }).collect();
+    let text = plain(&kept);
     if is_long { format!("{text}…") } else { text }
 }
 
