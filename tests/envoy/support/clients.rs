@@ -76,6 +76,8 @@ pub(crate) fn rust_by_handshake(url: &str, steps: &[Step], revision: ProtocolVer
 }
 
 fn rust_in_mode(url: &str, steps: &[Step], revision: ProtocolVersion, mode: ClientLifecycleMode) -> Vec<Outcome> {
+    // Without TLS here, but the command line has it, and its HTTP client asks for a provider all the same.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let run = async {
         let transport = StreamableHttpClientTransport::from_uri(url);
