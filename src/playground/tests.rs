@@ -1,3 +1,5 @@
+//! What a page is answered: problems with their places, tools, decisions with their steps.
+
 use super::*;
 use serde_json::{Value as Json, json};
 
