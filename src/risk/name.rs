@@ -183,9 +183,14 @@ fn heads<'a>(words: &[String], verbs: &[Verb<'a>], described: &Described) -> Vec
         verb.at.checked_sub(1).is_some_and(is_joint)
     };
     heads.extend(verbs.iter().filter(|verb| verb.kind != Kind::Noun).filter(joined));
-    heads.sort_by_key(|verb| verb.at);
-    heads.dedup_by_key(|verb| verb.at);
-    heads
+    // In order, and each once.
+    let mut is_head = vec![false; words.len()];
+    for head in &heads {
+        if let Some(is_head) = is_head.get_mut(head.at) {
+            *is_head = true;
+        }
+    }
+    verbs.iter().filter(|verb| is_head.get(verb.at) == Some(&true)).copied().collect()
 }
 
 /// Whether the word at `at` is only what something is done to or by: `subscribe_to_list`.

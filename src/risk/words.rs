@@ -1,5 +1,34 @@
 //! Text → words: lower-case, without accents, cut as names of tools and sentences are.
 
+use std::cmp::Ordering;
+
+/// A list of words, with a blank between each two. In one piece it takes less room in the engine that a page loads.
+macro_rules! words {
+    ($first:literal $(, $word:literal)* $(,)?) => { concat!($first $(, " ", $word)*) };
+}
+pub(super) use words;
+
+/// Whether `word` is in `list`, which is made by [`words!`] and sorted.
+pub(super) fn is_in(list: &str, word: &str) -> bool {
+    let list = list.as_bytes();
+    let is_blank = |byte: &u8| *byte == b' ';
+    let (mut from, mut to) = (0, list.len());
+    while from < to {
+        // The word that is in the middle, or before the blank that is.
+        let middle = from + (to - from) / 2;
+        let before = list.get(from..middle).unwrap_or_default();
+        let start = before.iter().rposition(is_blank).map_or(from, |at| from + at + 1);
+        let behind = list.get(middle..to).unwrap_or_default();
+        let end = behind.iter().position(is_blank).map_or(to, |at| middle + at);
+        match list.get(start..end).unwrap_or_default().cmp(word.as_bytes()) {
+            Ordering::Equal => return true,
+            Ordering::Less => from = end + 1,
+            Ordering::Greater => to = start.saturating_sub(1),
+        }
+    }
+    false
+}
+
 /// The words of a name in camelCase, PascalCase, snake_case, kebab-case or with dots, colons or slashes. Digits stay
 /// with the letters before them (`d1`, `k8s`). What clients put before a name, `mcp__server__`, is left out.
 pub(super) fn of_name(name: &str) -> Vec<String> {
@@ -95,31 +124,43 @@ fn fold(character: char, into: &mut String) {
             .map_or(character, |wide| wide.to_ascii_lowercase()),
         other => other,
     };
-    for lower in plain.to_lowercase() {
-        match lower {
-            'à'..='å' | 'ā' | 'ă' | 'ą' => into.push('a'),
-            'ç' | 'ć' | 'č' => into.push('c'),
-            'ď' | 'đ' => into.push('d'),
-            'è'..='ë' | 'ē' | 'ė' | 'ę' | 'ě' => into.push('e'),
-            'ğ' => into.push('g'),
-            'ì'..='ï' | 'ī' | 'į' => into.push('i'),
-            'ł' | 'ľ' | 'ĺ' => into.push('l'),
-            'ñ' | 'ń' | 'ň' => into.push('n'),
-            'ò'..='ö' | 'ø' | 'ō' | 'ő' => into.push('o'),
-            'ŕ' | 'ř' => into.push('r'),
-            'ś' | 'š' | 'ş' | 'ș' => into.push('s'),
-            'ť' | 'ţ' | 'ț' => into.push('t'),
-            'ù'..='ü' | 'ū' | 'ů' | 'ű' | 'ų' => into.push('u'),
-            'ý' | 'ÿ' => into.push('y'),
-            'ź' | 'ż' | 'ž' => into.push('z'),
-            'ß' => into.push_str("ss"),
-            'æ' => into.push_str("ae"),
-            'œ' => into.push_str("oe"),
-            // What lower-casing splits off, as from the Turkish İ.
-            '\u{300}'..='\u{36f}' => {}
-            other => into.push(other),
-        }
+    match small(plain) {
+        'à'..='å' | 'ā' | 'ă' | 'ą' => into.push('a'),
+        'ç' | 'ć' | 'č' => into.push('c'),
+        'ď' | 'đ' => into.push('d'),
+        'è'..='ë' | 'ē' | 'ė' | 'ę' | 'ě' => into.push('e'),
+        'ğ' => into.push('g'),
+        'ì'..='ï' | 'ī' | 'į' => into.push('i'),
+        'ł' | 'ľ' | 'ĺ' => into.push('l'),
+        'ñ' | 'ń' | 'ň' => into.push('n'),
+        'ò'..='ö' | 'ø' | 'ō' | 'ő' => into.push('o'),
+        'ŕ' | 'ř' => into.push('r'),
+        'ś' | 'š' | 'ş' | 'ș' => into.push('s'),
+        'ť' | 'ţ' | 'ț' => into.push('t'),
+        'ù'..='ü' | 'ū' | 'ů' | 'ű' | 'ų' => into.push('u'),
+        'ý' | 'ÿ' => into.push('y'),
+        'ź' | 'ż' | 'ž' => into.push('z'),
+        'ß' => into.push_str("ss"),
+        'æ' => into.push_str("ae"),
+        'œ' => into.push_str("oe"),
+        other => into.push(other),
     }
+}
+
+/// The small letter of a capital one in the scripts that the lists have words in. For all scripts the standard library
+/// needs a table as long as the lists.
+fn small(letter: char) -> char {
+    let behind = match letter {
+        'İ' => return 'i',
+        'Ÿ' => return 'ÿ',
+        'A'..='Z' | 'À'..='Ö' | 'Ø'..='Þ' | 'А'..='Я' => 0x20,
+        'Ѐ'..='Џ' => 0x50,
+        // Each small letter behind its capital.
+        'Ā'..='ķ' | 'Ŋ'..='ŷ' | 'Ș'..='ț' => 1 - (letter as u32 & 1),
+        'Ĺ'..='ň' | 'Ź'..='ž' => letter as u32 & 1,
+        _ => 0,
+    };
+    char::from_u32(letter as u32 + behind).unwrap_or(letter)
 }
 
 /// What `word` may be an inflection of, itself first: `deletes`, `copies`, `running`, `deleting`.
@@ -152,6 +193,26 @@ pub(super) fn stems(word: &str) -> impl Iterator<Item = String> + use<> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_word_of_a_list_is_in_it_and_no_other() {
+        let list = words!["a", "ab", "abc", "b", "удалить", "删除"];
+        let known: Vec<&str> = list.split(' ').collect();
+        assert!(known.iter().all(|word| is_in(list, word)), "{known:?}");
+        for word in ["", " ", "a ab", "aa", "abcd", "c", "у", "удалить ", "除", "龜"] {
+            assert!(!is_in(list, word), "{word}");
+        }
+        assert!(is_in("one", "one") && !is_in("one", "on") && !is_in("", "a"));
+    }
+
+    #[test]
+    fn small_letters_are_those_of_their_scripts() {
+        let scripts = ['\0'..='\u{17f}', 'Ș'..='ț', 'Ѐ'..='џ'];
+        for letter in scripts.into_iter().flatten() {
+            assert_eq!(letter.to_lowercase().next(), Some(small(letter)), "{letter}");
+        }
+        assert_eq!(small('删'), '删');
+    }
 
     #[test]
     fn names_are_cut_as_they_are_written() {
