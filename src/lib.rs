@@ -7,7 +7,7 @@
 //! ```text
 //! wire  ←  policy  ←  claims  ←  cases, config, exchange  ←  plugin | command line | browser
 //!                              (record and recent sit beside exchange, admin above both; playground beside exchange;
-//!                               risk takes from none, starter from risk and policy,
+//!                               risk takes from none, starter from risk and policy, playground from both,
 //!                               convert, for this machine only, from policy and wire)
 //! ```
 //!

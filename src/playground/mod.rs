@@ -4,18 +4,21 @@
 //!
 //! ```json
 //! {"policy": "<the text of a policy>", "tools": "<the text of a tools/list answer, its result or its tools>",
-//!  "calls": ["<the text of one call, as `mcp-policy decide` takes it>"]}
+//!  "calls": ["<the text of one call, as `mcp-policy decide` takes it>"], "starter": true, "pin": true}
 //! ```
 //!
-//! where `tools` and `calls` may be left out, and gives
+//! where all but `policy` may be left out, and gives
 //!
 //! ```json
 //! {"problems": [{"pointer": "/tools/x", "message": "…", "start": 0, "end": 1, "line": 1, "column": 1}],
 //!  "warnings": [],
 //!  "policy": {"name": "default", "version": "…", "default": "deny", "mode": "enforce"},
 //!  "tools": [{"name": "…", "title": "…", "description": "…", "listed": true, "outcome": "allowed", "rule": "",
-//!             "entry": "/tools/x", "conditional": false, "shadow": false}],
+//!             "entry": "/tools/x", "conditional": false, "shadow": false,
+//!             "risk": {"category": "read", "severity": "low",
+//!                      "reasons": [{"field": "name", "word": "get", "says": "read"}]}}],
 //!  "tools_problem": "…",
+//!  "starter": {"policy": "…", "denied": ["…"], "unpinned": ["…"]},
 //!  "decisions": [{"outcome": "denied", "rule": "/tools/x/deny_if/a", "message": "…",
 //!                 "steps": [{"kind": "entry", "at": "/tools/x", "place": {"start": 0, "end": 1, "line": 1, "column": 1}}],
 //!                 "budget": {"counter": "…"}},
@@ -33,7 +36,11 @@
 //! - `tools` is in the order of the list, and empty without one; `tools_problem` is there where it cannot be read.
 //!   `outcome` is what the tool's name alone decides: `allowed`, `denied`, `hidden`, `approval_required`, or `limited` by
 //!   its own entry. `conditional`: rules that look at the call, schedules or limits of all tools may refuse it all the
-//!   same. `shadow`: what refuses it is in shadow mode. `title`, `description` and `entry` may be null.
+//!   same. `shadow`: what refuses it is in shadow mode. `title`, `description` and `entry` may be null. `risk` is what
+//!   `mcp-policy scan` says of the tool, and null where its definition cannot be read.
+//! - `starter` is there if it is asked for and the list can be read: the text of the policy that `mcp-policy scan -o` writes
+//!   for these tools, with `--pin` if `pin` is true; the tools that it cannot name or judge, and so denies; and where pins
+//!   are asked for, those that have none.
 //! - `decisions` has one element for each of `calls`, decided in order with counters of their own, after the list of tools
 //!   has passed: `outcome` is `allowed`, `denied`, `shadow_denied` or `approval_required`. `kind` of a step is `entry`,
 //!   `no_entry` (`at` is the section), `passed`, `shadow` or `decided` (`at` is the rule); `place` is there where that
@@ -49,6 +56,8 @@ mod places;
 use crate::cases::{self, Call, Defaults};
 use crate::policy::lint::{self, Tool, ToolList};
 use crate::policy::{Listed, MemoryStore, Outcome, Pointer, Policy, Problem, Problems, Stance, StepKind, Steps};
+use crate::risk::{self, Assessment};
+use crate::starter;
 use crate::wire::json::Reader;
 use crate::wire::mcp::Feature;
 use crate::wire::value::Value;
@@ -63,6 +72,10 @@ struct Request {
     tools: Option<String>,
     #[serde(default)]
     calls: Vec<String>,
+    #[serde(default)]
+    starter: bool,
+    #[serde(default)]
+    pin: bool,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -73,6 +86,8 @@ struct Answer {
     tools: Vec<ToolView>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tools_problem: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    starter: Option<Starter>,
     decisions: Vec<Decided>,
 }
 
@@ -99,6 +114,14 @@ struct ToolView {
     description: Option<String>,
     #[serde(flatten)]
     judged: Option<Judged>,
+    risk: Option<Assessment>,
+}
+
+#[derive(Debug, Serialize)]
+struct Starter {
+    policy: String,
+    denied: Vec<String>,
+    unpinned: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -174,8 +197,10 @@ fn judge(request: &Request) -> Answer {
         policy
     });
     answer.problems.extend(problems.iter().map(|problem| Finding::new(problem, &places)));
-    let tools = tools.iter().flat_map(ToolList::iter);
-    answer.tools = tools.map(|tool| ToolView::new(tool, policy.as_ref(), &mut store)).collect();
+    if let Some(tools) = &tools {
+        answer.tools = tools.iter().map(|tool| ToolView::new(tool, policy.as_ref(), &mut store)).collect();
+        answer.starter = request.starter.then(|| Starter::new(tools, &answer.tools, request.pin));
+    }
     answer.decisions = policy.map(|policy| decide(&request.calls, &policy, &places, &mut store)).unwrap_or_default();
     answer
 }
@@ -234,7 +259,31 @@ impl ToolView {
     fn new(tool: &Tool, policy: Option<&Policy>, store: &mut MemoryStore) -> Self {
         let Tool { name, title, description, .. } = tool;
         let judged = policy.map(|policy| Judged::new(tool, policy, store));
-        Self { name: name.clone(), title: title.clone(), description: description.clone(), judged }
+        let definition = serde_json::from_str(&tool.definition).ok();
+        let risk = definition.map(|definition| risk::assess(&risk::Tool::of(&definition)));
+        Self { name: name.clone(), title: title.clone(), description: description.clone(), judged, risk }
+    }
+}
+
+impl Starter {
+    /// Of `tools` and what each of them is, in the same order; with a `pin` of each.
+    fn new(tools: &ToolList, views: &[ToolView], with_pins: bool) -> Self {
+        let all = || tools.iter().zip(views);
+        let unread: Vec<&str> =
+            all().filter(|(_, view)| view.risk.is_none()).map(|(tool, _)| tool.name.as_str()).collect();
+        let named = all().filter_map(|(Tool { name, pin, .. }, view)| {
+            let category = view.risk.as_ref()?.category;
+            // One that cannot be read may be what is called by its name.
+            let is_read = !unread.contains(&name.as_str());
+            is_read.then_some(starter::Tool { name, category, pin: pin.filter(|_| with_pins) })
+        });
+        let named: Vec<starter::Tool<'_>> = named.collect();
+        let names = |is_meant: &dyn Fn(&Tool) -> bool| {
+            tools.iter().filter(|tool| is_meant(tool)).map(|tool| tool.name.clone()).collect::<Vec<_>>()
+        };
+        let denied = names(&|tool| unread.contains(&tool.name.as_str()) || !starter::can_be_named(&tool.name));
+        let unpinned = names(&|tool| with_pins && tool.pin.is_none() && !denied.contains(&tool.name));
+        Self { policy: starter::policy(None, &named), denied, unpinned }
     }
 }
 

@@ -209,9 +209,11 @@ fn a_list_is_shown_as_the_server_wrote_it_whatever_the_policy() {
     let tools = r#"[{"name":"a","title":"A","description":"does a"},{"name":"b","annotations":{"title":"B"}}]"#;
     let answer = ask(&json!({ "policy": "{", "tools": tools, "calls": [r#"{"tool":"a"}"#] }));
     assert_eq!((&answer["policy"], &answer["decisions"]), (&Json::Null, &json!([])));
-    let expected = json!([{ "name": "a", "title": "A", "description": "does a" },
-        { "name": "b", "title": "B", "description": null }]);
-    assert_eq!(answer["tools"], expected);
+    let expected = [json!(["a", "A", "does a"]), json!(["b", "B", null])];
+    let tools = answer["tools"].as_array().unwrap().iter();
+    let shown: Vec<Json> = tools.map(|tool| json!([tool["name"], tool["title"], tool["description"]])).collect();
+    assert_eq!(shown, expected);
+    assert_eq!(answer["tools"][0].get("outcome"), None, "nothing is said of what no policy judges");
     for (tools, problem) in [
         ("{}", "must be a list of tools, or an object with the list `tools`"),
         ("[{}]", "tool 0 must have a `name`"),
@@ -220,6 +222,47 @@ fn a_list_is_shown_as_the_server_wrote_it_whatever_the_policy() {
         let answer = ask(&json!({ "policy": r#"{"version":"1","default":"deny"}"#, "tools": tools }));
         assert_eq!((&answer["tools_problem"], &answer["tools"]), (&problem.into(), &json!([])));
         assert_eq!(answer["problems"], json!([]));
+    }
+}
+
+#[test]
+fn the_risk_of_each_tool_is_told_with_what_decided() {
+    let tools = r#"[{"name":"delete_user"},{"name":"x"},{"name":"far","inputSchema":{"maximum":1e999}}]"#;
+    let answer = ask(&json!({ "policy": "", "tools": tools }));
+    let delete = json!({ "category": "destructive", "severity": "critical",
+        "reasons": [{ "field": "name", "word": "delete", "says": "destructive" }] });
+    let unknown = json!({ "category": "execute", "severity": "high", "reasons": [] });
+    let risks: Vec<&Json> = answer["tools"].as_array().unwrap().iter().map(|tool| &tool["risk"]).collect();
+    assert_eq!(risks, [&delete, &unknown, &Json::Null], "and nothing where it cannot be read");
+}
+
+#[test]
+fn a_policy_to_begin_with_is_made_of_the_list() {
+    let tools = r#"[{"name":"get_user"},{"name":"delete_user"},{"name":"update_user","inputSchema":{"a":1,"a":2}},
+        {"name":"get_*"},{"name":"far","inputSchema":{"maximum":1e999}},{"name":"far"}]"#;
+    let of = |pin: bool| {
+        let answer = ask(&json!({ "policy": "{", "tools": tools, "starter": true, "pin": pin }));
+        let starter = answer["starter"].clone();
+        let text = starter["policy"].as_str().unwrap().to_owned();
+        let again = ask(&json!({ "policy": text, "tools": tools }));
+        assert_eq!((&again["problems"], &again["warnings"]), (&json!([]), &json!([])), "{text}");
+        let outcomes: Vec<Json> =
+            again["tools"].as_array().unwrap().iter().map(|tool| tool["outcome"].clone()).collect();
+        assert_eq!(outcomes, ["allowed", "hidden", "limited", "denied", "denied", "denied"], "{text}");
+        assert_eq!(starter["denied"], json!(["get_*", "far", "far"]), "one that is not known may be meant by its name");
+        (starter, serde_json::from_str::<Json>(&text).unwrap())
+    };
+    let (starter, document) = of(false);
+    assert_eq!((&starter["unpinned"], &document["tools"]["get_user"]), (&json!([]), &json!({})));
+    let (starter, document) = of(true);
+    assert_eq!(starter["unpinned"], json!(["update_user"]), "it has no single reading");
+    assert!(document["tools"]["get_user"]["pin"].is_string(), "{document}");
+    for request in [
+        json!({ "policy": "", "starter": true }),
+        json!({ "policy": "", "tools": "[", "starter": true }),
+        json!({ "policy": "", "tools": "[]" }),
+    ] {
+        assert_eq!(ask(&request).get("starter"), None, "{request}");
     }
 }
 

@@ -12,7 +12,7 @@ use client::Server;
 use http::{HeaderName, HeaderValue};
 use listing::Listing;
 use mcp_policy::policy::Pin;
-use mcp_policy::risk::{self, Category};
+use mcp_policy::risk;
 use mcp_policy::starter;
 use mcp_policy::wire::json::Reader;
 use report::Judged;
@@ -161,10 +161,7 @@ fn policy_for(listing: &Listing, judged: &[Judged], pins: bool) -> String {
             report::shown(tool.name)
         );
     }
-    let count = |category| judged.iter().filter(|tool| tool.assessment.category == category).count();
-    let counts: Vec<String> =
-        Category::ALL.into_iter().map(|category| format!("{} {category}", count(category))).collect();
-    starter::policy(&format!("For {}: {}.", report::shown(&listing.server), counts.join(", ")), &tools)
+    starter::policy(Some(&report::shown(&listing.server)), &tools)
 }
 
 fn put(path: &Path, text: &str) -> Result<(), ExitCode> {

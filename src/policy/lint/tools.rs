@@ -24,7 +24,7 @@ pub struct Tool {
     /// Its `inputSchema`; `true`, which allows anything, where it has none.
     pub(super) schema: serde_json::Value,
     /// Of its definition; `None` where that has none.
-    pub(super) pin: Option<Pin>,
+    pub pin: Option<Pin>,
 }
 
 impl ToolList {
