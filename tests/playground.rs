@@ -7,6 +7,7 @@ mod support;
 
 use mcp_policy::cases::{Call, CaseFile, Element, Upstream};
 use mcp_policy::policy::{MemoryStore, Policy, Untraced};
+use mcp_policy::risk;
 use mcp_policy::wire::mcp::Feature;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -108,6 +109,7 @@ fn every_case_of_every_policy_is_decided_as_the_engine_decides_it() {
             let told: Vec<bool> =
                 answer["tools"].as_array().unwrap().iter().map(|tool| tool["listed"].as_bool().unwrap()).collect();
             assert_eq!(told, listed, "{name}");
+            assert_eq!(risks(&answer), definitions.iter().map(|text| assessed(text)).collect::<Vec<_>>(), "{name}");
             let decisions = answer["decisions"].as_array().unwrap();
             assert_eq!(decisions.len(), calls.len(), "{name}");
             for (call, told) in calls.iter().zip(decisions) {
@@ -126,6 +128,30 @@ fn every_case_of_every_policy_is_decided_as_the_engine_decides_it() {
         }
     }
     assert!(count > 2000, "too few calls: {count}");
+}
+
+/// What the page is told of the risk of each tool.
+fn risks(answer: &Value) -> Vec<Value> {
+    answer["tools"].as_array().unwrap().iter().map(|tool| tool["risk"].clone()).collect()
+}
+
+/// What `scan --format json` says of a tool beside its name.
+fn assessed(definition: &str) -> Value {
+    let definition = serde_json::from_str(definition).unwrap();
+    serde_json::to_value(risk::assess(&risk::Tool::of(&definition))).unwrap()
+}
+
+#[test]
+fn the_risk_of_every_tool_is_the_one_that_a_scan_tells() {
+    let groups: Vec<Value> = serde_json::from_str(include_str!("cases/risk.json")).unwrap();
+    let tools: Vec<&Value> = groups.iter().flat_map(|group| group["tools"].as_array().unwrap()).collect();
+    let answer = ask(&json!({ "policy": "", "tools": json!(tools).to_string() }));
+    let risks = risks(&answer);
+    assert_eq!(risks.len(), tools.len());
+    for (tool, risk) in tools.iter().zip(&risks) {
+        assert_eq!(*risk, assessed(&tool.to_string()), "{tool}");
+        assert_eq!(risk["category"], tool["is"].as_str().unwrap().to_lowercase(), "{tool}");
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 #![cfg(not(target_arch = "wasm32"))]
 #![allow(clippy::disallowed_methods, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+use mcp_policy::playground;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -194,6 +195,67 @@ fn what_has_changed_is_told_with_what_the_policy_says_of_it() {
     );
     let table = scan(&["--url", &changed.url(), "--policy", policy]);
     assert!(table.out.contains("drop_table") && table.out.contains("new"), "{}", table.out);
+}
+
+/// Lists of tools: our own, and those of real servers that lie beside the checkout, where they do.
+fn lists() -> Vec<Vec<Value>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let own: Value = serde_json::from_str(include_str!("../docs/cli/tools.json")).expect("JSON");
+    let judged: Value = serde_json::from_str(include_str!("cases/risk.json")).expect("JSON");
+    let groups = judged.as_array().expect("groups").iter().map(|group| group["tools"].clone());
+    let own = own.get("tools").unwrap_or(&own).clone();
+    let mut lists: Vec<Vec<Value>> = groups.chain([own]).map(|list| list.as_array().expect("tools").clone()).collect();
+    for path in ["seed-servers/fluentcrm.jsonl", "seed-servers/iterable.jsonl", "tool-risk/train.jsonl"] {
+        let Ok(text) = std::fs::read_to_string(root.join("../shared/data").join(path)) else {
+            eprintln!("skipped: no ../shared/data/{path}");
+            continue;
+        };
+        let definition = |line: &str| {
+            let row: Value = serde_json::from_str(line).expect("a row");
+            tool(row["tool"].as_str().expect("a name"), row["description"].as_str().unwrap_or_default())
+        };
+        lists.push(text.lines().map(definition).collect());
+    }
+    // What the client takes for no tool.
+    lists.iter_mut().for_each(|list| list.retain(|tool| !tool["annotations"]["destructiveHint"].is_string()));
+    for definition in lists.iter_mut().flatten() {
+        let schema = definition.get("inputSchema").cloned();
+        definition["inputSchema"] = schema.unwrap_or_else(|| json!({ "type": "object" }));
+    }
+    lists
+}
+
+#[test]
+fn the_playground_says_of_each_tool_what_a_scan_says_and_begins_with_the_same_policy() {
+    for (index, list) in lists().into_iter().enumerate() {
+        let count = list.len();
+        let server = Server::start(false, move |_| json!({ "tools": list }));
+        let (policy, tools) = (scratch(&format!("scan-{index}.json")), scratch(&format!("scan-{index}-tools.json")));
+        let [policy_path, tools_path] = [&policy, &tools].map(|path| path.to_str().expect("UTF-8"));
+        let url = server.url();
+        let arguments = ["--url", &url, "--format", "json", "-o", policy_path, "--tools-out", tools_path];
+        for pin in [true, false] {
+            let said = scan(&[&arguments[..], if pin { &["--pin"] } else { &[] }].concat());
+            assert_eq!(said.code, 0, "{}", said.err);
+            let report: Value = serde_json::from_str(&said.out).expect("JSON");
+            let tools = std::fs::read_to_string(&tools).expect("a list");
+            let request = json!({ "policy": "", "tools": tools, "starter": true, "pin": pin });
+            let answer: Value = serde_json::from_str(&playground::answer(&request.to_string())).expect("JSON");
+            let on_the_page = answer["tools"].as_array().expect("tools");
+            assert_eq!(on_the_page.len(), count);
+            for (told, scanned) in on_the_page.iter().zip(report["tools"].as_array().expect("tools")) {
+                let mut risk = told["risk"].clone();
+                risk["name"] = told["name"].clone();
+                assert_eq!(risk, *scanned);
+            }
+            // The page knows the tools of the server, and not its name.
+            let written = std::fs::read_to_string(&policy).expect("a policy");
+            let line = |text: &str| text.lines().nth(2).expect("the description").to_owned();
+            let starter = answer["starter"]["policy"].as_str().expect("a policy");
+            assert_eq!(starter.replace(&line(starter), &line(&written)), written);
+            assert!(line(starter).contains("\"Tools by their risk: "), "{starter}");
+        }
+    }
 }
 
 #[test]

@@ -37,6 +37,7 @@ static PAGES: &[Page] = &[
     script!("gateway.js"),
     script!("playground.js"),
     script!("recent.js"),
+    script!("risk.js"),
     script!("texts.js"),
     script!("times.js"),
     script!("tree.js"),

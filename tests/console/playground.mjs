@@ -11,6 +11,8 @@
 //   ["choose", TOOL, CHOICE]     by the arrow keys
 //   ["limit", TOOL, MAX, WINDOW]
 //   ["press", SELECTOR, N]       the Nth button of those, from 0 on, by Enter
+//   ["select", SELECTOR, LABEL]  of a list of choices
+//   ["tick", SELECTOR]           or no more
 //   ["start", LABEL], ["pick", LABEL]  a policy to start from, a recent decision
 //   ["tab", SELECTOR]            from that field
 //   ["download"]                 the policy; `downloaded` has its text
@@ -49,12 +51,16 @@ function look() {
     tools: all("#tools > li").map((tool) => ({
       name: text(tool.querySelector(".what")),
       about: text(tool.querySelector(".about")),
+      risk: text(tool.querySelector(".risk summary")),
+      why: text(tool.querySelector(".risk p")),
       now: text(tool.querySelector(".now")),
       choice: tool.querySelector("input:checked")?.value ?? "",
       canChoose: !tool.querySelector("fieldset").disabled,
       rate: tool.querySelector(".rate").checkVisibility(),
       note: text(tool.querySelector("div:last-child > .about")),
     })),
+    toolsCount: text(document.querySelector("#tools-count")),
+    severities: [...document.querySelectorAll("#tools-severity option")].map((option) => option.text),
     toolsProblem: text(document.querySelector("#tools-problem")),
     recent: [...document.querySelectorAll("#recent option")].map((option) => option.value),
     selected: focused.localName === "textarea" ? part(focused) : "",
@@ -78,7 +84,7 @@ const actions = {
   async paste(page, text) {
     const field = page.locator("#tools-text");
     if (!(await field.isVisible())) {
-      await page.locator("#playground summary").focus();
+      await page.locator("details:has(> #tools-text) > summary").focus();
       await page.keyboard.press("Enter");
     }
     await field.focus();
@@ -109,6 +115,19 @@ const actions = {
   async press(page, selector, index = 0) {
     await page.locator(selector).nth(index).focus();
     await page.keyboard.press("Enter");
+  },
+  async select(page, selector, label) {
+    await page.locator(selector).focus();
+    await page.keyboard.press("Home");
+    const chosen = () => page.evaluate(() => document.activeElement.selectedOptions[0].text);
+    for (let tries = 0; !(await chosen()).startsWith(label); tries++) {
+      if (tries > 5) throw new Error(`no arrow key leads to ${label}`);
+      await page.keyboard.press("ArrowDown");
+    }
+  },
+  async tick(page, selector) {
+    await page.locator(selector).focus();
+    await page.keyboard.press("Space");
   },
   async start(page, label) {
     await page.locator("#start").focus();

@@ -1,6 +1,8 @@
 //! The playground in a real browser: a person writes a policy on the page that the plugin serves, and reads there what the
 //! command line says.
 
+mod risk;
+
 use super::approvals::{TOKEN, start, sum, waits};
 use super::console::is_picture;
 use super::support::envoy::Envoy;

@@ -3,7 +3,8 @@
 import { CHOICES, WINDOWS, choose, limit, stateOf } from "./choices.js";
 import { outcome, place } from "./decision.js";
 import { $, h, list, sync } from "./elements.js";
-import { code, plain } from "./texts.js";
+import { Risk, chosen } from "./risk.js";
+import { code, count, plain } from "./texts.js";
 import { named, read, within } from "./tree.js";
 
 const MAX_DESCRIPTION = 160;
@@ -12,11 +13,13 @@ const MAX_DESCRIPTION = 160;
 const rows = new Map();
 
 /**
- * Shows the engine's `tools` under the policy `text`. `edit` is given a function from the policy's text to another one,
- * and in words what it does; `show` a rule that is to be shown in the text.
+ * Shows those of `all`, the engine's `tools` under the policy `text`, that a person wants to see. `edit` is given a
+ * function from the policy's text to another one, and in words what it does; `show` a rule that is to be shown in the
+ * text.
  */
-export function showTools(tools, text, { edit, show }) {
+export function showTools(all, text, { edit, show }) {
   const root = read(text);
+  const tools = chosen(all);
   list("tools", tools, (tool) => tool.name, ({ name }) => {
     const row = new Row(name, edit, show);
     rows.set(row.element, row);
@@ -24,14 +27,16 @@ export function showTools(tools, text, { edit, show }) {
   });
   for (const element of rows.keys()) if (!element.isConnected) rows.delete(element);
   [...$("tools").children].forEach((element, index) => rows.get(element).update(tools[index], root));
-  $("tools-count").textContent = tools.length || "";
+  const total = all.length > 0 ? count.format(all.length) : "";
+  $("tools-count").textContent = tools.length < all.length ? `${count.format(tools.length)} of ${total}` : total;
+  $("tools-empty").textContent = all.length > 0 ? "No tool is of this severity." : "No tools are loaded.";
 }
 
-let count = 0;
+let groups = 0;
 
 class Row {
   constructor(name, edit, show) {
-    const group = `tool-${count++}`;
+    const group = `tool-${groups++}`;
     const shown = plain(name);
     const set = (which, value) => edit((text) => limit(text, name, which, value), `Limit for ${name}.`);
     this.show = show;
@@ -50,16 +55,19 @@ class Row {
     this.rate = h("div", { className: "rate" }, "at most", this.max, "each", this.window);
     this.note = h("p", { className: "about" });
     this.about = h("p", { className: "about" });
+    this.risk = new Risk();
     this.now = h("p", { className: "now" });
     const heading = h("p", { className: "what" }, code(name));
     const controls = h("div", {}, this.choice, this.rate, this.note);
-    this.element = h("li", { className: "tool" }, h("div", {}, heading, this.about), this.now, controls);
+    const tool = h("div", {}, heading, this.risk.element, this.about);
+    this.element = h("li", { className: "tool" }, tool, this.now, controls);
   }
 
   update(tool, root) {
     const about = [tool.title, tool.description].filter(Boolean).join(": ");
     const isLong = about.length > MAX_DESCRIPTION;
     this.about.textContent = plain(isLong ? `${about.slice(0, MAX_DESCRIPTION)}…` : about);
+    this.risk.show(tool.risk);
     this.now.replaceChildren(...this.#says(tool));
 
     // While the policy is refused nobody says which entry applies, unless one has the tool's own name.

@@ -18,6 +18,8 @@ import { member, read } from "./tree.js";
 const PAUSE_MS = 150;
 const MAX_TIMES = 1000;
 const MAX_FILE_BYTES = 8 << 20;
+// Of tools that something is said of.
+const MAX_NAMES = 10;
 
 let draft;
 let call;
@@ -70,22 +72,28 @@ function check() {
   // What is half of a character is none in JSON.
   const [one, tools] = [call.text.toWellFormed(), $("tools-text").value.toWellFormed()];
   const calls = one.trim() ? Array(times).fill(one) : [];
-  let answer;
-  try {
-    answer = ask({ policy: draft.text.toWellFormed(), calls, ...(tools.trim() && { tools }) });
-  } catch (error) {
-    $("engine").textContent = `The engine failed: ${plain(error.message)}`;
-    // It may be in any state now. The next change is for a new one.
-    prepare(restart);
-    return;
-  }
-  $("engine").textContent = "";
+  const answer = judge({ policy: draft.text.toWellFormed(), calls, ...(tools.trim() && { tools }) });
+  if (!answer) return;
   draft.showFindings(answer);
   showDecision(answer.decisions, calls, (rule) => draft.show(rule, sectionOf(call.text)));
   const { tools_problem: problem } = answer;
   $("tools-problem").textContent = problem ? `This is no list of tools: ${plain(problem)}` : "";
   const edit = (change, words) => draft.edit(change, words);
   showTools(answer.tools, draft.text, { edit, show: (rule) => draft.show(rule) });
+}
+
+/** What the engine answers, unless it fails. */
+function judge(request) {
+  try {
+    const answer = ask(request);
+    $("engine").textContent = "";
+    return answer;
+  } catch (error) {
+    $("engine").textContent = `The engine failed: ${plain(error.message)}`;
+    // It may be in any state now. The next change is for a new one.
+    prepare(restart);
+    return undefined;
+  }
 }
 
 function sectionOf(text) {
@@ -95,6 +103,8 @@ function sectionOf(text) {
 
 $("times").addEventListener("input", soon);
 $("tools-text").addEventListener("input", soon);
+$("tools-order").addEventListener("change", check);
+$("tools-severity").addEventListener("change", check);
 
 $("tools-file").addEventListener("change", async ({ target: { files } }) => {
   const [file] = files;
@@ -139,6 +149,27 @@ $("start-load").addEventListener("click", async () => {
     draft.say(error.message);
   }
 });
+
+$("starter").addEventListener("click", () => {
+  const tools = $("tools-text").value.toWellFormed();
+  const answer = isReady && judge({ policy: "", tools, starter: true, pin: $("starter-pin").checked });
+  if (!answer?.starter) {
+    check();
+    return;
+  }
+  const { policy, denied, unpinned } = answer.starter;
+  const words = [
+    "Started from the list. Undo brings back what was here.",
+    denied.length > 0 && `Denied, because no policy can name or judge them: ${someOf(denied)}.`,
+    unpinned.length > 0 && `Not pinned, because their definition has no single reading: ${someOf(unpinned)}.`,
+  ];
+  draft.edit(() => policy.trimEnd(), words.filter(Boolean).join(" "));
+});
+
+function someOf(names) {
+  const more = names.length - MAX_NAMES;
+  return names.slice(0, MAX_NAMES).join(", ") + (more > 0 ? `, and ${more} more` : "");
+}
 
 /** The text of the policy that is in force under this name, all its digits kept. */
 async function inForce(name) {
