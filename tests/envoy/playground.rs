@@ -358,7 +358,7 @@ fn the_playground_has_its_picture_taken() {
     let envoy = start(&parts, "playground-pictures", &Upstream::running_every_call(), &[]);
     sum(&mut envoy.connect(), 2, 3);
     let mut person = Session::open(&chromium, &envoy, Some(TOKEN));
-    let page = person.act(&json!(["state"]));
+    let page = person.act(&json!(["press", "#tools summary", 5]));
     let to = std::env::var("MCP_POLICY_SCREENSHOTS").map_or_else(|_| scratch(""), |folder| root().join(folder));
     let picture = |person: &mut Session, name: &str, more: &[&str]| {
         let path = to.join(format!("playground-{name}.png"));
