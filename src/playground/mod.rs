@@ -31,8 +31,8 @@
 //!   `pointer` names; of an object or a list its member's name, or else its opening bracket; and of a member that nothing
 //!   knows, or that is given twice, its name. Where the text is no JSON, they span the character that is wrong, or nothing
 //!   at its end.
-//! - `policy` is null where the text is no policy; then `tools` hold only what the server says of them, and `decisions` is
-//!   empty. A policy whose own tests fail has problems, and decides all the same.
+//! - `policy` is null where the text is no policy; then `tools` hold only what the server says of them and their risk, and
+//!   `decisions` is empty. A policy whose own tests fail has problems, and decides all the same.
 //! - `tools` is in the order of the list, and empty without one; `tools_problem` is there where it cannot be read.
 //!   `outcome` is what the tool's name alone decides: `allowed`, `denied`, `hidden`, `approval_required`, or `limited` by
 //!   its own entry. `conditional`: rules that look at the call, schedules or limits of all tools may refuse it all the
