@@ -14,6 +14,7 @@ pub mod outside;
 mod ratelimit;
 pub mod render;
 mod resource;
+mod run;
 mod scan;
 mod template;
 mod terminal;
@@ -56,6 +57,8 @@ enum Verb {
     Approvals(approvals::Arguments),
     /// Sign the approval of a call, for proxies that a person cannot reach
     Approve(approve::Arguments),
+    /// Serve a policy: Envoy with the plugin before a server, its decisions as they happen, each save in force
+    Run(run::Arguments),
     /// Print a complete configuration of a proxy, or of the service that counts for it
     Render {
         #[command(subcommand)]
@@ -119,6 +122,7 @@ pub fn run() -> ExitCode {
         Verb::Convert { origin: Origin::ClaudeCode(arguments) } => convert::claude_code(&arguments),
         Verb::Approvals(arguments) => approvals::run(&arguments),
         Verb::Approve(arguments) => approve::run(&arguments),
+        Verb::Run(arguments) => run::run(&arguments),
         Verb::Render { platform: Platform::Envoy(arguments) } => resource::envoy(&arguments),
         Verb::Render { platform: Platform::Plugin(arguments) } => resource::plugin(&arguments),
         Verb::Render { platform: Platform::Istio(arguments) } => manifest::istio(&arguments),

@@ -24,6 +24,8 @@ const LISTENER_LINE: &str = "socket_address: { address: 127.0.0.1, port_value: 1
 const CONFIGURATION_LINE: &str = "value: |";
 const WASM_LINE: &str = r#"filename: "target/wasm32-wasip1/release/mcp_policy.wasm""#;
 const UPSTREAM_LINE: &str = r#"socket_address: { address: "127.0.0.1", port_value: 3001 }"#;
+const LOOKUP_LINE: &str = "type: STRICT_DNS";
+const LOOKUP_FAMILY: &str = "    dns_lookup_family: V4_PREFERRED\n";
 const TLS_UPSTREAM_LINE: &str = r#"socket_address: { address: "mcp.example.com", port_value: 443 }"#;
 const TLS_HOST_LINE: &str = r#"host_rewrite_literal: "mcp.example.com""#;
 const TLS_NAME_LINE: &str = r#"sni: "mcp.example.com""#;
@@ -94,6 +96,18 @@ fn with_server(template: &str, other: &str) -> Result<String, RenderError> {
     let (before, _) = template.split_once(SERVER_LINE).ok_or_else(missing)?;
     let (_, after) = other.split_once(SERVER_LINE).ok_or_else(missing)?;
     Ok([before, SERVER_LINE, after].concat())
+}
+
+/// `file`, made for the template's own upstream, before a server that listens on a socket of this machine.
+///
+/// # Errors
+/// As [`envoy`].
+pub fn before_socket(file: &str, path: &str) -> Result<String, RenderError> {
+    let pipe = format!("pipe: {{ path: {} }}", quoted("path of the socket", path)?);
+    let file = replace_line(file, UPSTREAM_LINE, &pipe)?;
+    // A socket has no name to look up.
+    let file = replace_line(&file, LOOKUP_LINE, "type: STATIC")?;
+    Ok(file.replace(LOOKUP_FAMILY, ""))
 }
 
 /// The file for [`Origin::Watched`].

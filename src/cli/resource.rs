@@ -97,7 +97,7 @@ pub(super) fn plugin(arguments: &PluginArguments) -> ExitCode {
 }
 
 /// The plugin configuration of `source`, as text, in the object form.
-fn configuration(source: &Source) -> Result<String, ExitCode> {
+pub(super) fn configuration(source: &Source) -> Result<String, ExitCode> {
     let (text, gate) = valid(source)?;
     Ok(if gate.is_some() { text } else { render::configuration(&text) })
 }

@@ -25,7 +25,7 @@ const MAX_ERROR_BYTES: u64 = 64 << 10;
 
 /// Who is asked.
 #[derive(Debug)]
-pub(super) enum Server {
+pub(in crate::cli) enum Server {
     /// At its MCP endpoint, with headers of the caller's own.
     Url(String, Vec<(HeaderName, HeaderValue)>),
     /// Started for the purpose, and ended afterwards.
@@ -36,7 +36,11 @@ pub(super) enum Server {
 ///
 /// # Errors
 /// One sentence on why there is no list, for a person at a terminal.
-pub(super) fn list(server: &Server, limit: Duration, progress: &mut dyn FnMut(usize)) -> Result<Listing, String> {
+pub(in crate::cli) fn list(
+    server: &Server,
+    limit: Duration,
+    progress: &mut dyn FnMut(usize),
+) -> Result<Listing, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| error.to_string())?;
     let result = runtime.block_on(async {
@@ -50,7 +54,11 @@ pub(super) fn list(server: &Server, limit: Duration, progress: &mut dyn FnMut(us
     result
 }
 
-async fn ask(server: &Server, progress: &mut dyn FnMut(usize)) -> Result<Listing, String> {
+/// The same, within a runtime and without a limit.
+///
+/// # Errors
+/// As [`list`].
+pub(in crate::cli) async fn ask(server: &Server, progress: &mut dyn FnMut(usize)) -> Result<Listing, String> {
     match server {
         Server::Url(url, headers) => over_http(url, headers, progress).await,
         Server::Command(words) => over_streams(words, progress).await,

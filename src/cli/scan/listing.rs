@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// A server and its tools.
 #[derive(Debug)]
-pub(super) struct Listing {
+pub(in crate::cli) struct Listing {
     /// Name and version, as it says.
-    pub(super) server: String,
+    pub(in crate::cli) server: String,
     /// The revision of MCP that was spoken.
-    pub(super) revision: String,
+    pub(in crate::cli) revision: String,
     /// The tools' definitions.
-    pub(super) tools: Vec<Value>,
+    pub(in crate::cli) tools: Vec<Value>,
 }
 
 /// Answers to `tools/list`, as they came; the transport notes them on their way to the SDK's client.

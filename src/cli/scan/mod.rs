@@ -1,8 +1,8 @@
 //! `mcp-policy scan`: what the tools of a server can do, a policy to begin with, and what has changed since.
 
-mod client;
+pub(super) mod client;
 mod drift;
-mod listing;
+pub(super) mod listing;
 mod report;
 mod wire;
 

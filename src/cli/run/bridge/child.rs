@@ -1,0 +1,113 @@
+//! The server's process: a line in its standard input is a message to it, one in its standard output a message of it, and
+//! what it says on its standard error goes to ours.
+
+use super::message::one_line;
+use super::session::Session;
+use crate::cli::run::process;
+use crate::cli::terminal::plain;
+use std::ffi::OsString;
+use std::io;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::process::{ChildStdin, ChildStdout};
+use tokio::sync::{mpsc, watch};
+
+/// Of one message of the server; tool lists can be long.
+const MAX_LINE_BYTES: usize = 64 << 20;
+/// Of a line on its standard error, as much as is repeated.
+const MAX_ERROR_BYTES: usize = 4 << 10;
+/// Messages to the server that wait until it reads.
+const MAX_WAITING: usize = 256;
+
+/// How a process is to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// Not yet.
+    No,
+    /// When it has had a moment to see that its input has ended.
+    Gently,
+    /// Together with everything else.
+    Now,
+}
+
+/// Starts the server of `session` and speaks with it. The task that comes back is done when the process is gone; it ends
+/// the process when `end` says so.
+pub(super) fn start(
+    words: &[OsString],
+    end: watch::Receiver<End>,
+) -> io::Result<(mpsc::Sender<String>, impl FnOnce(Arc<Session>) -> tokio::task::JoinHandle<()>)> {
+    let Some((program, arguments)) = words.split_first() else { return Err(io::ErrorKind::InvalidInput.into()) };
+    let mut child = process::start(program, |command| {
+        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    })?;
+    let (stdin, stdout, stderr) = (child.stdin().take(), child.stdout().take(), child.stderr().take());
+    let (Some(stdin), Some(stdout), Some(stderr)) = (stdin, stdout, stderr) else {
+        return Err(io::ErrorKind::BrokenPipe.into());
+    };
+    let (input, messages) = mpsc::channel(MAX_WAITING);
+    let speak = move |session: Arc<Session>| {
+        tokio::spawn(write(stdin, messages));
+        tokio::spawn(repeat(stderr));
+        tokio::spawn(read(stdout, Arc::clone(&session)));
+        let mut end = end;
+        tokio::spawn(async move {
+            let asked = tokio::select! {
+                _ = child.wait() => End::No,
+                // The session has gone, and with it who could ask.
+                asked = end.wait_for(|asked| *asked != End::No) => asked.map_or(End::Now, |asked| *asked),
+            };
+            if asked != End::No {
+                let grace = if asked == End::Gently { Duration::from_secs(1) } else { Duration::ZERO };
+                process::end(&mut *child, grace).await;
+            }
+            session.has_ended();
+        })
+    };
+    Ok((input, speak))
+}
+
+async fn write(mut stdin: ChildStdin, mut messages: mpsc::Receiver<String>) {
+    while let Some(message) = messages.recv().await {
+        let line = one_line(&message) + "\n";
+        if stdin.write_all(line.as_bytes()).await.is_err() || stdin.flush().await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn read(stdout: ChildStdout, session: Arc<Session>) {
+    let mut lines = Lines { inner: BufReader::new(stdout), bound: MAX_LINE_BYTES };
+    while let Some(line) = lines.next().await {
+        let Ok(line) = String::from_utf8(line) else { continue };
+        let line = one_line(&line);
+        if !line.is_empty() && !session.take(&line) {
+            let line: String = line.chars().take(200).collect();
+            eprintln!("mcp-policy: the server writes on its standard output what is no message: {}", plain(&line));
+        }
+    }
+    session.has_ended();
+}
+
+async fn repeat(stderr: impl AsyncRead + Unpin) {
+    let mut lines = Lines { inner: BufReader::new(stderr), bound: MAX_ERROR_BYTES };
+    while let Some(line) = lines.next().await {
+        eprintln!("server: {}", plain(String::from_utf8_lossy(&line).trim_end()));
+    }
+}
+
+/// Lines, each cut at a bound: the rest of a longer one is a line of its own.
+struct Lines<R> {
+    inner: BufReader<R>,
+    bound: usize,
+}
+
+impl<R: AsyncRead + Unpin> Lines<R> {
+    async fn next(&mut self) -> Option<Vec<u8>> {
+        let mut line = Vec::new();
+        let bound = u64::try_from(self.bound).unwrap_or(u64::MAX);
+        let read = (&mut self.inner).take(bound).read_until(b'\n', &mut line).await.ok()?;
+        (read > 0).then_some(line)
+    }
+}

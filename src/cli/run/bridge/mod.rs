@@ -1,0 +1,182 @@
+//! A server that speaks on its standard streams, served as streamable HTTP: each session has a process of its own, and
+//! clients without session (MCP 2026-07-28) share one.
+//!
+//! It listens on a socket in a directory of this user alone, which only Envoy is told of, so nothing reaches the server
+//! past the policy. Messages pass as they were written.
+
+mod child;
+mod http;
+mod message;
+mod session;
+
+use child::End;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use session::Session;
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::net::UnixListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// Where the server is.
+pub(super) const PATH: &str = "/mcp";
+/// Sessions, each with a process.
+const MAX_SESSIONS: usize = 64;
+/// After which a session that nobody uses ends: as long as Envoy keeps a silent stream.
+const MAX_IDLE: Duration = Duration::from_secs(3600);
+
+/// The server's processes and who may speak with them.
+#[derive(Debug)]
+pub(super) struct Bridge {
+    words: Vec<OsString>,
+    table: Mutex<Table>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    sessions: HashMap<String, Arc<Session>>,
+    shared: Option<Arc<Session>>,
+    processes: Vec<JoinHandle<()>>,
+    is_over: bool,
+}
+
+/// Why there is no session.
+#[derive(Debug)]
+enum Refusal {
+    /// All are in use.
+    Full,
+    /// There is no process.
+    NoProcess(String),
+}
+
+impl Bridge {
+    /// Serves `words` at `socket`, within a runtime.
+    pub(super) fn start(words: Vec<OsString>, socket: &Path) -> io::Result<Arc<Self>> {
+        let listener = UnixListener::bind(socket)?;
+        let bridge = Arc::new(Self { words, table: Mutex::default() });
+        tokio::spawn(accept(listener, Arc::clone(&bridge)));
+        tokio::spawn(sweep(Arc::clone(&bridge)));
+        Ok(bridge)
+    }
+
+    /// Ends every process.
+    pub(super) async fn end(&self) {
+        let processes = {
+            let mut table = self.table();
+            table.is_over = true;
+            for session in table.sessions.values().chain(&table.shared) {
+                session.end(End::Now);
+            }
+            table.sessions.clear();
+            table.shared = None;
+            std::mem::take(&mut table.processes)
+        };
+        for process in processes {
+            let _ = process.await;
+        }
+    }
+
+    fn session(&self, id: &str) -> Option<Arc<Session>> {
+        let mut table = self.table();
+        let session = table.sessions.get(id).cloned()?;
+        if session.is_over() {
+            table.sessions.remove(id);
+            return None;
+        }
+        Some(session)
+    }
+
+    /// A new session, under a name that nobody can guess.
+    fn open(&self) -> Result<(String, Arc<Session>), Refusal> {
+        let mut table = self.table();
+        table.sessions.retain(|_, session| !session.is_over());
+        if table.sessions.len() >= MAX_SESSIONS {
+            // One that nobody listens to before one that somebody may come back to.
+            let idle = |(id, session): (&String, &Arc<Session>)| session.idle().map(|idle| (idle, id.clone()));
+            let longest = table.sessions.iter().filter_map(idle).max_by_key(|((listens, idle), _)| (!listens, *idle));
+            let (_, id) = longest.ok_or(Refusal::Full)?;
+            table.end(&id);
+        }
+        let mut random = [0; 16];
+        getrandom::fill(&mut random).map_err(|error| Refusal::NoProcess(error.to_string()))?;
+        let id: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        let session = table.start(&self.words, false)?;
+        table.sessions.insert(id.clone(), Arc::clone(&session));
+        Ok((id, session))
+    }
+
+    /// The process of those without session.
+    fn shared(&self) -> Result<Arc<Session>, Refusal> {
+        let mut table = self.table();
+        if let Some(session) = table.shared.as_ref().filter(|session| !session.is_over()) {
+            return Ok(Arc::clone(session));
+        }
+        let session = table.start(&self.words, true)?;
+        table.shared = Some(Arc::clone(&session));
+        Ok(session)
+    }
+
+    /// Ends a session; whether there was one.
+    fn close(&self, id: &str) -> bool {
+        self.table().end(id)
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table {
+    fn start(&mut self, words: &[OsString], is_shared: bool) -> Result<Arc<Session>, Refusal> {
+        if self.is_over {
+            return Err(Refusal::Full);
+        }
+        self.processes.retain(|process| !process.is_finished());
+        let (end, ends) = watch::channel(End::No);
+        let (input, speak) = child::start(words, ends).map_err(|error| Refusal::NoProcess(error.to_string()))?;
+        let session = Arc::new(Session::new(is_shared, input, end));
+        self.processes.push(speak(Arc::clone(&session)));
+        Ok(session)
+    }
+
+    fn end(&mut self, id: &str) -> bool {
+        let session = self.sessions.remove(id);
+        session.inspect(|session| session.end(End::Gently)).is_some()
+    }
+}
+
+async fn accept(listener: UnixListener, bridge: Arc<Bridge>) {
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            // Out of files, for a while.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        let bridge = Arc::clone(&bridge);
+        tokio::spawn(async move {
+            let service = service_fn(|request| http::answer(Arc::clone(&bridge), request));
+            // What fails is the connection, which Envoy sees too.
+            let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+        });
+    }
+}
+
+/// Ends what nobody uses any more.
+async fn sweep(bridge: Arc<Bridge>) {
+    let mut minutes = tokio::time::interval(Duration::from_secs(60));
+    loop {
+        minutes.tick().await;
+        let mut table = bridge.table();
+        let is_old = |session: &Arc<Session>| session.idle().is_some_and(|(listens, idle)| !listens && idle > MAX_IDLE);
+        let old = table.sessions.iter().filter(|(_, session)| is_old(session)).map(|(id, _)| id.clone());
+        for id in old.collect::<Vec<_>>() {
+            table.end(&id);
+        }
+    }
+}

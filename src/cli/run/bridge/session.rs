@@ -1,0 +1,283 @@
+//! Who speaks with one server process, and which of its messages goes where.
+//!
+//! A process of a session belongs to one client: what it writes belongs to a request by its id or its progress token, and
+//! else to the client's GET stream, or to what the client has open. A process that is shared by clients without session
+//! gets requests under ids and progress tokens of ours, so that equal ones of two clients are not mixed.
+
+use super::child::End;
+use super::message::{Id, Kind, Message, error};
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, watch};
+
+/// Requests that one process works on at a time.
+const MAX_PENDING: usize = 256;
+/// Messages that wait for one stream to be read, or for one to be opened.
+const MAX_WAITING: usize = 1024;
+/// JSON-RPC's own code for what is wrong in here.
+const INTERNAL_ERROR: i32 = -32603;
+
+/// What comes for a request.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// A message that belongs to it.
+    Message(String),
+    /// Its answer, which is the last.
+    Answer {
+        /// As the server wrote it.
+        text: String,
+        /// Whether it tells an error.
+        is_error: bool,
+    },
+}
+
+/// One server process and those who speak with it.
+#[derive(Debug)]
+pub(super) struct Session {
+    is_shared: bool,
+    end: watch::Sender<End>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// None once the process has ended, or is to end.
+    input: Option<mpsc::Sender<String>>,
+    pending: HashMap<Id, Pending>,
+    /// Of the next request.
+    number: u64,
+    stream: Option<mpsc::Sender<String>>,
+    /// What came for a stream that was not open.
+    waiting: VecDeque<String>,
+    last_used: Instant,
+}
+
+#[derive(Debug)]
+struct Pending {
+    number: u64,
+    /// As its client wrote it.
+    id: String,
+    progress_token: Option<String>,
+    takes_events: bool,
+    events: mpsc::Sender<Event>,
+}
+
+/// A request that is under way. The client has gone when it is dropped.
+#[derive(Debug)]
+pub(super) struct Asked {
+    events: mpsc::Receiver<Event>,
+    key: Id,
+    number: u64,
+    session: Weak<Session>,
+}
+
+impl Session {
+    pub(super) fn new(is_shared: bool, input: mpsc::Sender<String>, end: watch::Sender<End>) -> Self {
+        let state = State {
+            input: Some(input),
+            pending: HashMap::new(),
+            number: 0,
+            stream: None,
+            waiting: VecDeque::new(),
+            last_used: Instant::now(),
+        };
+        Self { is_shared, end, state: Mutex::new(state) }
+    }
+
+    /// Hands a request to the server.
+    ///
+    /// # Errors
+    /// Why not, for the client.
+    pub(super) fn ask(self: &Arc<Self>, message: &Message<'_>, takes_events: bool) -> Result<Asked, &'static str> {
+        let (id, token) = (message.id.unwrap_or("null"), message.asks_progress_by());
+        let mut state = self.state();
+        state.number += 1;
+        let number = state.number;
+        let (key, text) = if self.is_shared {
+            let own = number.to_string();
+            (Id::of(&own), message.with(&[message.id, token], &own))
+        } else {
+            (Id::of(id), message.with(&[], ""))
+        };
+        let key = key.ok_or("the id must be a text or a number")?;
+        if state.pending.len() >= MAX_PENDING {
+            return Err("the server works on too many requests; try again later");
+        }
+        if state.pending.contains_key(&key) {
+            return Err("a request with this id is under way");
+        }
+        let input = state.input.as_ref().ok_or("the server has ended")?;
+        input.try_send(text).map_err(|_| "the server does not read its messages")?;
+        let (sender, events) = mpsc::channel(MAX_WAITING);
+        let progress_token = token.map(str::to_owned);
+        let pending = Pending { number, id: id.to_owned(), progress_token, takes_events, events: sender };
+        state.pending.insert(key.clone(), pending);
+        state.last_used = Instant::now();
+        Ok(Asked { events, key, number, session: Arc::downgrade(self) })
+    }
+
+    /// Hands a notification or an answer to the server.
+    ///
+    /// # Errors
+    /// Why not, for the client.
+    pub(super) fn tell(&self, message: &Message<'_>) -> Result<(), &'static str> {
+        let mut state = self.state();
+        state.last_used = Instant::now();
+        // Nobody without a session was asked anything, and whose request is cancelled is not to be known.
+        if self.is_shared && (message.kind == Kind::Response || message.method == "notifications/cancelled") {
+            return Ok(());
+        }
+        let input = state.input.as_ref().ok_or("the server has ended")?;
+        input.try_send(message.with(&[], "")).map_err(|_| "the server does not read its messages")
+    }
+
+    /// Opens the stream of what belongs to no request; the one before it ends.
+    pub(super) fn listen(&self) -> mpsc::Receiver<String> {
+        let (sender, stream) = mpsc::channel(MAX_WAITING);
+        let mut state = self.state();
+        for message in state.waiting.drain(..) {
+            // There is room for as many.
+            let _ = sender.try_send(message);
+        }
+        state.stream = Some(sender);
+        state.last_used = Instant::now();
+        stream
+    }
+
+    /// Takes a line of the server; whether it was a message.
+    pub(super) fn take(&self, line: &str) -> bool {
+        let Some(message) = Message::parse(line) else { return false };
+        let mut state = self.state();
+        state.last_used = Instant::now();
+        match (message.kind, self.is_shared) {
+            (Kind::Response, is_shared) => {
+                if let Some(pending) = message.id.and_then(Id::of).and_then(|id| state.pending.remove(&id)) {
+                    let text = if is_shared { message.with(&[message.id], &pending.id) } else { message.with(&[], "") };
+                    let _ = pending.events.try_send(Event::Answer { text, is_error: message.is_error });
+                }
+            }
+            (Kind::Request, true) => {
+                let refusal = error(message.id, -32601, "no client can be asked outside of a session");
+                let _ = state.input.as_ref().map(|input| input.try_send(refusal));
+            }
+            (Kind::Notification, true) => state.give_to_its_request(&message),
+            (Kind::Request | Kind::Notification, false) => state.give_to_the_client(&message),
+        }
+        true
+    }
+
+    /// Nothing more will come: who waits is told.
+    pub(super) fn has_ended(&self) {
+        let mut state = self.state();
+        state.input = None;
+        state.stream = None;
+        for (_, Pending { id, events, .. }) in state.pending.drain() {
+            let text = error(Some(&id), INTERNAL_ERROR, "the server's process has ended before it answered");
+            let _ = events.try_send(Event::Answer { text, is_error: true });
+        }
+    }
+
+    /// Whether its process is gone, or going.
+    pub(super) fn is_over(&self) -> bool {
+        self.state().input.is_none()
+    }
+
+    /// Has the process end.
+    pub(super) fn end(&self, how: End) {
+        self.state().input = None;
+        self.end.send_replace(how);
+    }
+
+    /// For how long nobody has used it, and whether a stream of it is open; none while a request is under way.
+    pub(super) fn idle(&self) -> Option<(bool, Duration)> {
+        let state = self.state();
+        let has_stream = state.stream.as_ref().is_some_and(|stream| !stream.is_closed());
+        state.pending.is_empty().then(|| (has_stream, state.last_used.elapsed()))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// A message to the one client of the process.
+    fn give_to_the_client(&mut self, message: &Message<'_>) {
+        let text = message.with(&[], "");
+        let token = message.belongs_to().and_then(Id::of);
+        let is_of = |pending: &&Pending| {
+            token.is_some() && pending.progress_token.as_deref().and_then(Id::of).as_ref() == token.as_ref()
+        };
+        let can_be_told = |pending: &&Pending| pending.takes_events;
+        if let Some(pending) = self.pending.values().filter(can_be_told).find(is_of) {
+            let _ = pending.events.try_send(Event::Message(text));
+            return;
+        }
+        let text = match &self.stream {
+            Some(stream) => match stream.try_send(text) {
+                Ok(()) => return,
+                // A stream that nobody reads any more, or too slowly.
+                Err(mpsc::error::TrySendError::Closed(text) | mpsc::error::TrySendError::Full(text)) => {
+                    self.stream = None;
+                    text
+                }
+            },
+            None => text,
+        };
+        match self.pending.values().filter(can_be_told).max_by_key(|pending| pending.number) {
+            Some(pending) => {
+                let _ = pending.events.try_send(Event::Message(text));
+            }
+            None => {
+                if self.waiting.len() == MAX_WAITING {
+                    self.waiting.pop_front();
+                }
+                self.waiting.push_back(text);
+            }
+        }
+    }
+
+    /// A notification of a shared process, to the one whose request it names; where it names none, to the only one there
+    /// is, and else to nobody, because it may not be meant for all.
+    fn give_to_its_request(&mut self, message: &Message<'_>) {
+        let name = message.belongs_to();
+        let pending = match name.and_then(Id::of) {
+            Some(id) => self.pending.get(&id),
+            None if self.pending.len() == 1 => self.pending.values().next(),
+            None => None,
+        };
+        let Some(pending) = pending.filter(|pending| pending.takes_events) else { return };
+        let its_name = match (&pending.progress_token, message.method == "notifications/progress") {
+            (Some(token), true) => token,
+            _ => &pending.id,
+        };
+        let _ = pending.events.try_send(Event::Message(message.with(&[name], its_name)));
+    }
+}
+
+impl Asked {
+    /// The next event; none after the answer.
+    pub(super) async fn next(&mut self) -> Option<Event> {
+        self.events.recv().await
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        let Some(session) = self.session.upgrade() else { return };
+        let mut state = session.state();
+        // Answered, or another request by now.
+        if state.pending.get(&self.key).is_none_or(|pending| pending.number != self.number) {
+            return;
+        }
+        state.pending.remove(&self.key);
+        // Without a session, a client that goes away is one that cancels; within one it may come back.
+        if session.is_shared {
+            let number = self.number;
+            let params = format!(r#"{{"requestId":{number},"reason":"the client has gone"}}"#);
+            let cancelled = format!(r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{params}}}"#);
+            let _ = state.input.as_ref().map(|input| input.try_send(cancelled));
+        }
+    }
+}
