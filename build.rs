@@ -11,7 +11,7 @@ const PLUGIN: &str = "MCP_POLICY_PLUGIN";
 
 fn main() -> std::io::Result<()> {
     lay(ENGINE, "playground.wasm.gz")?;
-    if env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|target| target != "wasm32") {
+    if env::var_os("CARGO_CFG_TARGET_ARCH").is_some_and(|target| target != "wasm32") {
         lay(PLUGIN, "plugin.wasm")?;
     }
     Ok(())
