@@ -60,6 +60,7 @@ mod reload;
 mod reload_load;
 mod requests;
 mod revisions;
+mod run;
 mod scan;
 mod sections;
 mod soak;

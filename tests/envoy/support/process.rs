@@ -55,6 +55,25 @@ impl Process {
         status.unwrap_or_else(|| panic!("{}: still runs after {:?}", self.name, wait::DEADLINE))
     }
 
+    /// Whether it has.
+    #[allow(dead_code, reason = "the benchmark shares these modules")]
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("the state of a child").is_some()
+    }
+
+    /// Asks it to end.
+    #[allow(dead_code, reason = "the benchmark shares these modules")]
+    pub(crate) fn terminate(&self) {
+        // It may have ended before.
+        let _ = Command::new("kill").args(["-TERM", &self.id().to_string()]).status();
+    }
+
+    /// Its process id.
+    #[allow(dead_code, reason = "the benchmark shares these modules")]
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Forgets how much memory it ever had (proc(5), `clear_refs`).
     pub(crate) fn forget_peak_memory(&self) {
         fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5").expect("a running process");

@@ -5,21 +5,26 @@ use super::message::one_line;
 use super::session::Session;
 use crate::cli::run::process;
 use crate::cli::terminal::plain;
+use process_wrap::tokio::ChildWrapper;
 use std::ffi::OsString;
 use std::io;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::process::{ChildStdin, ChildStdout};
+use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 
 /// Of one message of the server; tool lists can be long.
 const MAX_LINE_BYTES: usize = 64 << 20;
 /// Of a line on its standard error, as much as is repeated.
 const MAX_ERROR_BYTES: usize = 4 << 10;
 /// Messages to the server that wait until it reads.
-const MAX_WAITING: usize = 256;
+pub(super) const MAX_WAITING: usize = 256;
+
+/// What a process gets to see that its input has ended.
+const TIME_TO_SEE: Duration = Duration::from_secs(1);
 
 /// How a process is to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,40 +37,54 @@ pub(super) enum End {
     Now,
 }
 
-/// Starts the server of `session` and speaks with it. The task that comes back is done when the process is gone; it ends
-/// the process when `end` says so.
-pub(super) fn start(
-    words: &[OsString],
-    end: watch::Receiver<End>,
-) -> io::Result<(mpsc::Sender<String>, impl FnOnce(Arc<Session>) -> tokio::task::JoinHandle<()>)> {
-    let Some((program, arguments)) = words.split_first() else { return Err(io::ErrorKind::InvalidInput.into()) };
-    let mut child = process::start(program, |command| {
-        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    })?;
-    let (stdin, stdout, stderr) = (child.stdin().take(), child.stdout().take(), child.stderr().take());
-    let (Some(stdin), Some(stdout), Some(stderr)) = (stdin, stdout, stderr) else {
-        return Err(io::ErrorKind::BrokenPipe.into());
-    };
-    let (input, messages) = mpsc::channel(MAX_WAITING);
-    let speak = move |session: Arc<Session>| {
+/// A process whose streams nobody serves yet.
+pub(super) struct Child {
+    child: Box<dyn ChildWrapper>,
+    stdin: ChildStdin,
+    stdout: ChildStdout,
+    stderr: ChildStderr,
+}
+
+impl Child {
+    /// Starts the server.
+    pub(super) fn start(words: &[OsString]) -> io::Result<Self> {
+        let Some((program, arguments)) = words.split_first() else { return Err(io::ErrorKind::InvalidInput.into()) };
+        let mut child = process::start(program, |command| {
+            command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        })?;
+        let (stdin, stdout, stderr) = (child.stdin().take(), child.stdout().take(), child.stderr().take());
+        match (stdin, stdout, stderr) {
+            (Some(stdin), Some(stdout), Some(stderr)) => Ok(Self { child, stdin, stdout, stderr }),
+            _ => Err(io::ErrorKind::BrokenPipe.into()),
+        }
+    }
+
+    /// Has it speak with `session`, whose `messages` go to it, until `end` says otherwise. The task is done when the process
+    /// is gone.
+    pub(super) fn serve(
+        self,
+        session: Arc<Session>,
+        messages: mpsc::Receiver<String>,
+        mut end: watch::Receiver<End>,
+    ) -> JoinHandle<()> {
+        let Self { mut child, stdin, stdout, stderr } = self;
         tokio::spawn(write(stdin, messages));
         tokio::spawn(repeat(stderr));
         tokio::spawn(read(stdout, Arc::clone(&session)));
-        let mut end = end;
         tokio::spawn(async move {
             let asked = tokio::select! {
                 _ = child.wait() => End::No,
                 // The session has gone, and with it who could ask.
                 asked = end.wait_for(|asked| *asked != End::No) => asked.map_or(End::Now, |asked| *asked),
             };
-            if asked != End::No {
-                let grace = if asked == End::Gently { Duration::from_secs(1) } else { Duration::ZERO };
-                process::end(&mut *child, grace).await;
+            match asked {
+                End::No => {}
+                End::Gently => process::end(&mut *child, TIME_TO_SEE).await,
+                End::Now => process::end(&mut *child, Duration::ZERO).await,
             }
             session.has_ended();
         })
-    };
-    Ok((input, speak))
+    }
 }
 
 async fn write(mut stdin: ChildStdin, mut messages: mpsc::Receiver<String>) {

@@ -25,17 +25,22 @@ const INTERNAL_ERROR: i32 = -32603;
 /// As the SDKs say that there is no such session.
 const NO_SESSION: i32 = -32001;
 
+/// A request that did not reach the server.
+struct Refused {
+    status: StatusCode,
+    /// A JSON-RPC error.
+    text: String,
+}
+
 type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 /// Answers one request.
 pub(super) async fn answer(bridge: Arc<Bridge>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
-    Ok(match serve(&bridge, request).await {
-        Ok(response) | Err(response) => response,
-    })
+    Ok(serve(&bridge, request).await.unwrap_or_else(Refused::response))
 }
 
-async fn serve(bridge: &Bridge, request: Request<Incoming>) -> Result<Response<Body>, Response<Body>> {
-    let refuse = |status, why| Err(json(status, error(None, INVALID_REQUEST, why)));
+async fn serve(bridge: &Bridge, request: Request<Incoming>) -> Result<Response<Body>, Refused> {
+    let refuse = |status, why| Err(Refused::new(status, INVALID_REQUEST, why));
     if !is_of_this_machine(request.headers()) {
         return refuse(StatusCode::FORBIDDEN, "only pages and names of this machine are served");
     }
@@ -50,9 +55,9 @@ async fn serve(bridge: &Bridge, request: Request<Incoming>) -> Result<Response<B
     }
 }
 
-async fn post(bridge: &Bridge, request: Request<Incoming>) -> Result<Response<Body>, Response<Body>> {
+async fn post(bridge: &Bridge, request: Request<Incoming>) -> Result<Response<Body>, Refused> {
     let (head, body) = request.into_parts();
-    let refuse = |status, code, why| json(status, error(None, code, why));
+    let refuse = Refused::new;
     let is_json = header(&head.headers, CONTENT_TYPE.as_str()).is_some_and(|kind| {
         kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
     });
@@ -71,7 +76,7 @@ async fn post(bridge: &Bridge, request: Request<Incoming>) -> Result<Response<Bo
     let message = message.ok_or_else(|| {
         refuse(StatusCode::BAD_REQUEST, PARSE_ERROR, "the body must be one JSON-RPC message, and no batch")
     })?;
-    let failed = |status, code, why: &str| json(status, error(message.id, code, why));
+    let failed = |status, code, why: &str| Refused { status, text: error(message.id, code, why) };
     let (name, session) = match header(&head.headers, SESSION) {
         Some(name) => {
             let no_session = || failed(StatusCode::NOT_FOUND, NO_SESSION, "there is no such session; begin a new one");
@@ -127,14 +132,12 @@ async fn reply(bridge: &Bridge, mut asked: Asked, name: Option<String>) -> Respo
     response
 }
 
-fn get(bridge: &Bridge, headers: &HeaderMap) -> Result<Response<Body>, Response<Body>> {
+fn get(bridge: &Bridge, headers: &HeaderMap) -> Result<Response<Body>, Refused> {
     // Without a session nothing comes but answers.
     let name = header(headers, SESSION).ok_or_else(not_allowed)?;
     if !accepts(headers, "text/event-stream") {
-        return Err(json(
-            StatusCode::NOT_ACCEPTABLE,
-            error(None, INVALID_REQUEST, "accept must name text/event-stream"),
-        ));
+        let why = "accept must name text/event-stream";
+        return Err(Refused::new(StatusCode::NOT_ACCEPTABLE, INVALID_REQUEST, why));
     }
     let session = bridge.session(name).ok_or_else(unknown)?;
     let messages = stream::unfold(session.listen(), |mut messages: mpsc::Receiver<String>| async move {
@@ -144,7 +147,7 @@ fn get(bridge: &Bridge, headers: &HeaderMap) -> Result<Response<Body>, Response<
     Ok(stream_of(StreamBody::new(messages).boxed_unsync()))
 }
 
-fn delete(bridge: &Bridge, headers: &HeaderMap) -> Result<Response<Body>, Response<Body>> {
+fn delete(bridge: &Bridge, headers: &HeaderMap) -> Result<Response<Body>, Refused> {
     let name = header(headers, SESSION).ok_or_else(not_allowed)?;
     if bridge.close(name) { Ok(empty(StatusCode::OK)) } else { Err(unknown()) }
 }
@@ -217,13 +220,25 @@ fn empty(status: StatusCode) -> Response<Body> {
     response
 }
 
-fn unknown() -> Response<Body> {
-    json(StatusCode::NOT_FOUND, error(None, NO_SESSION, "there is no such session; begin a new one"))
+fn unknown() -> Refused {
+    Refused::new(StatusCode::NOT_FOUND, NO_SESSION, "there is no such session; begin a new one")
 }
 
-fn not_allowed() -> Response<Body> {
-    let mut response =
-        json(StatusCode::METHOD_NOT_ALLOWED, error(None, INVALID_REQUEST, "without a session only POST is served"));
-    response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
-    response
+fn not_allowed() -> Refused {
+    Refused::new(StatusCode::METHOD_NOT_ALLOWED, INVALID_REQUEST, "without a session only POST is served")
+}
+
+impl Refused {
+    /// Under no id.
+    fn new(status: StatusCode, code: i32, why: &str) -> Self {
+        Self { status, text: error(None, code, why) }
+    }
+
+    fn response(self) -> Response<Body> {
+        let mut response = json(self.status, self.text);
+        if self.status == StatusCode::METHOD_NOT_ALLOWED {
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+        }
+        response
+    }
 }

@@ -9,7 +9,7 @@ mod http;
 mod message;
 mod session;
 
-use child::End;
+use child::{Child, End, MAX_WAITING};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -21,7 +21,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::net::UnixListener;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 /// Where the server is.
@@ -138,10 +138,10 @@ impl Table {
             return Err(Refusal::Full);
         }
         self.processes.retain(|process| !process.is_finished());
-        let (end, ends) = watch::channel(End::No);
-        let (input, speak) = child::start(words, ends).map_err(|error| Refusal::NoProcess(error.to_string()))?;
+        let child = Child::start(words).map_err(|error| Refusal::NoProcess(error.to_string()))?;
+        let ((end, ends), (input, messages)) = (watch::channel(End::No), mpsc::channel(MAX_WAITING));
         let session = Arc::new(Session::new(is_shared, input, end));
-        self.processes.push(speak(Arc::clone(&session)));
+        self.processes.push(child.serve(Arc::clone(&session), messages, ends));
         Ok(session)
     }
 

@@ -1,0 +1,301 @@
+//! `mcp-policy run`: Envoy found and started by the command line, before servers at an address and before commands that
+//! speak on their standard streams.
+
+use super::support::clients::{Outcome, Step, python, rust, typescript, typescript_2};
+use super::support::everything::Everything;
+use super::support::http::{Connection, Response};
+use super::support::mcp;
+use super::support::parts::{PEERS, Parts, root, scratch};
+use super::support::process::Process;
+use super::support::request::Request;
+use super::support::wait;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+
+/// What it says when all is up.
+const UP: &str = "Ctrl-C ends it.";
+/// Denies `get-sum` and hides `get-env`.
+const POLICY: &str = "policies/reference-server.json";
+
+/// A running `mcp-policy run`. Ended, with all that it has started, when dropped.
+struct Run {
+    process: Process,
+    address: SocketAddr,
+}
+
+impl Run {
+    fn start(parts: &Parts, name: &str, policy: &str, server: &[&str]) -> Self {
+        let address = free_address();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-policy"));
+        command.current_dir(root()).args(["run", "--policy", policy, "--port", &address.port().to_string()]);
+        command.arg("--envoy").arg(&parts.envoy).args(server);
+        let mut process = Process::start(name, &mut command);
+        process.wait_for("a policy in force", |process| process.log().contains(UP).then_some(()));
+        Self { process, address }
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}/mcp", self.address)
+    }
+
+    fn exchange(&self, request: &Request) -> Response {
+        Connection::open(self.address).exchange(request)
+    }
+
+    /// The decisions that it has given so far.
+    fn records(&self) -> Vec<Value> {
+        self.process.output().lines().map(|line| serde_json::from_str(line).expect("a record")).collect()
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        self.process.terminate();
+        wait::poll(|| self.process.has_ended().then_some(()));
+    }
+}
+
+fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    listener.local_addr().expect("an address")
+}
+
+fn everything() -> PathBuf {
+    root().join(PEERS).join("node_modules/@modelcontextprotocol/server-everything/dist/index.js")
+}
+
+/// The definitions in an answer to `tools/list`, as they are written.
+fn definitions(answer: &str) -> Vec<String> {
+    #[derive(serde::Deserialize)]
+    struct Answer {
+        result: Tools,
+    }
+    #[derive(serde::Deserialize)]
+    struct Tools {
+        tools: Vec<Box<RawValue>>,
+    }
+    let answer: Answer = serde_json::from_str(answer).unwrap_or_else(|error| panic!("{error} in {answer}"));
+    answer.result.tools.iter().map(|tool| tool.get().to_owned()).collect()
+}
+
+/// What the server itself says to this message.
+fn asked_directly(message: &str) -> String {
+    let mut command = Command::new("node");
+    command.arg(everything()).arg("stdio").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().expect("the server");
+    let mut input = child.stdin.take().expect("its input");
+    writeln!(input, "{message}").expect("a server that reads");
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().expect("its output")).read_line(&mut line).expect("a line");
+    child.kill().expect("a running server");
+    child.wait().expect("its end");
+    line
+}
+
+#[test]
+fn a_command_is_served_to_every_client() {
+    let Some(parts) = Parts::with_peers() else { return };
+    let run =
+        Run::start(&parts, "run-command", POLICY, &["--", "node", everything().to_str().expect("UTF-8"), "stdio"]);
+    let steps = [
+        Step::List,
+        Step::Call("echo", json!({ "message": "hello" })),
+        Step::Call("get-sum", json!({ "a": 1, "b": 2 })),
+    ];
+    let auto = |url: &str, steps: &[Step]| typescript_2(url, steps, "auto");
+    for (name, client) in
+        [("typescript", typescript as fn(&str, &[Step]) -> _), ("python", python), ("rust", rust), ("2", auto)]
+    {
+        let outcomes = client(&run.url(), &steps);
+        let [Outcome::Tools(tools), echo, sum] = outcomes.as_slice() else { panic!("{name}: {outcomes:?}") };
+        assert!(
+            tools.iter().any(|tool| tool == "echo") && tools.iter().all(|tool| tool != "get-env"),
+            "{name}: {tools:?}"
+        );
+        assert_eq!(*echo, Outcome::Result(false, "Echo: hello".to_owned()), "{name}");
+        let Outcome::Result(true, text) = sum else { panic!("{name}: {sum:?}") };
+        assert!(text.starts_with("[POLICY DENIED] Sums are switched off here."), "{name}: {text}");
+    }
+    let log = run.process.log();
+    assert!(log.contains("Hidden from them:\n  get-env\n"), "{log}");
+    assert!(log.contains(&format!("claude mcp add --transport http reference-server {}", run.url())), "{log}");
+    wait::until("a record of each denied call", || {
+        run.records().iter().filter(|record| record["rule"] == "/tools/get-sum/action").count() == 4
+    });
+}
+
+#[test]
+fn what_a_command_says_passes_byte_for_byte() {
+    let Some(parts) = Parts::with_peers() else { return };
+    let run = Run::start(&parts, "run-bytes", POLICY, &["--", "node", everything().to_str().expect("UTF-8"), "stdio"]);
+    let through = run.exchange(&Request::post(mcp::list("1"))).text();
+    let direct = asked_directly(&mcp::list("1"));
+    let (through, mut direct) = (definitions(&through), definitions(&direct));
+    direct.retain(|tool| !tool.contains(r#""name":"get-env""#));
+    assert!(through.len() > 10, "{through:?}");
+    assert_eq!(through, direct);
+}
+
+#[test]
+fn clients_with_equal_ids_and_tokens_get_their_own() {
+    let Some(parts) = Parts::with_peers() else { return };
+    let run = Run::start(&parts, "run-ids", POLICY, &["--", "node", everything().to_str().expect("UTF-8"), "stdio"]);
+    let call = |steps: u32| {
+        format!(
+            r#"{{"jsonrpc":"2.0","id":"same","method":"tools/call","params":{{"name":"trigger-long-running-operation","arguments":{{"duration":1,"steps":{steps}}},"_meta":{{"progressToken":"same"}}}}}}"#
+        )
+    };
+    let answers: Vec<String> = thread::scope(|scope| {
+        let ask = |steps| run.exchange(&Request::post(call(steps))).text();
+        let asked: Vec<_> = [2, 3, 4].map(|steps| scope.spawn(move || ask(steps))).into_iter().collect();
+        asked.into_iter().map(|asked| asked.join().expect("an answer")).collect()
+    });
+    for (steps, answer) in [2, 3, 4].into_iter().zip(answers) {
+        let events: Vec<Value> = answer
+            .lines()
+            .filter_map(|line| line.strip_prefix("data: "))
+            .map(|data| serde_json::from_str(data).expect("JSON"))
+            .collect();
+        let (last, progress) = events.split_last().expect("an answer");
+        assert!(last["result"]["content"][0]["text"].to_string().contains(&format!("Steps: {steps}")), "{answer}");
+        assert_eq!(last["id"], "same");
+        assert_eq!(progress.len(), steps, "{answer}");
+        for event in progress {
+            assert_eq!((&event["params"]["progressToken"], &event["params"]["total"]), (&json!("same"), &json!(steps)));
+        }
+    }
+}
+
+/// Opens a session; its id.
+fn session(run: &Run) -> String {
+    let params = json!({ "protocolVersion": "2025-11-25", "capabilities": {},
+        "clientInfo": { "name": "test", "version": "1" } });
+    let initialize = json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params });
+    let answer = run.exchange(&Request::post(initialize.to_string()));
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer.head.text("mcp-session-id")
+}
+
+#[test]
+fn a_session_has_a_process_of_its_own_until_it_is_deleted() {
+    let Some(parts) = Parts::with_peers() else { return };
+    let run =
+        Run::start(&parts, "run-session", POLICY, &["--", "node", everything().to_str().expect("UTF-8"), "stdio"]);
+    let (first, second) = (session(&run), session(&run));
+    assert_ne!(first, second);
+    let list = |id: &str| run.exchange(&Request::post(mcp::list("7")).with("mcp-session-id", id));
+    for id in [&first, &second] {
+        assert_eq!(list(id).json()["id"], 7);
+    }
+    let deleted = run.exchange(&Request::get("/mcp").by("DELETE").with("mcp-session-id", &first));
+    assert_eq!(deleted.status, 200);
+    let gone = list(&first);
+    assert_eq!((gone.status, gone.json()["id"].clone()), (404, json!(7)), "{gone:?}");
+    assert_eq!(list(&second).status, 200);
+    let rebound = run.exchange(&Request::post(mcp::list("7")).without("host").with("host", "evil.example"));
+    assert_eq!(rebound.status, 403, "{rebound:?}");
+}
+
+#[test]
+fn a_command_that_ends_is_told_and_started_again() {
+    let Some(parts) = Parts::gateway() else { return };
+    // Answers a ping, and ends on everything else.
+    let server = r#"while read -r line; do case "$line" in
+        *'"ping"'*) echo '{"jsonrpc":"2.0","id":1,"result":{}}';;
+        *) exit 3;; esac; done"#;
+    let run = Run::start(&parts, "run-ends", POLICY, &["--", "sh", "-c", server]);
+    let log = run.process.log();
+    assert!(log.contains("The server does not list its tools now: "), "{log}");
+    let answer = run.exchange(&Request::post(mcp::call("9", "echo")));
+    assert_eq!(answer.json()["id"], 9);
+    assert_eq!(mcp::error_code(&answer.json()), -32603);
+    let ping = r#"{"jsonrpc":"2.0","id":"a","method":"ping"}"#;
+    assert_eq!(run.exchange(&Request::post(ping)).status, 200);
+}
+
+#[test]
+fn a_server_at_an_address_is_served_and_edits_are_in_force() {
+    let Some(parts) = Parts::with_peers() else { return };
+    let server = Everything::start("run-url.server");
+    let policy = scratch("run-url.json");
+    let text = fs::read_to_string(root().join(POLICY)).expect("a policy");
+    fs::write(&policy, &text).expect("a policy");
+    let run = Run::start(&parts, "run-url", policy.to_str().expect("UTF-8"), &["--url", &server.url()]);
+    let denied = |words: &str| {
+        let answer = run.exchange(&Request::post(mcp::call("1", "get-sum"))).text();
+        answer.contains(words)
+    };
+    assert!(denied("Sums are switched off here."));
+    let says = |words: &str, times: usize| {
+        let line = format!("{} is {words}", policy.display());
+        wait::until(&line, || run.process.log().matches(&line).count() == times);
+    };
+    // Half of it is refused if it is seen, and never in force.
+    fs::write(&policy, &text[..text.len() / 2]).expect("half a policy");
+    fs::write(&policy, text.replace("switched off here", "off today")).expect("a policy");
+    says("in force", 1);
+    assert!(denied("Sums are off today."));
+    fs::write(&policy, text.replace("\"hide\"", "\"hides\"")).expect("a policy");
+    wait::until("a refusal", || run.process.log().contains("is refused, and the policy before stays in force"));
+    assert!(run.process.log().contains(r#"unknown field "hides"; did you mean "hide"?"#));
+    assert!(denied("Sums are off today."));
+    assert_eq!(typescript(&run.url(), &[Step::Call("echo", json!({ "message": "hi" }))]).len(), 1);
+}
+
+#[test]
+fn it_leaves_nothing_behind() {
+    let Some(parts) = Parts::with_peers() else { return };
+    let place = super::watched::directory("run-place");
+    let address = free_address();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-policy"));
+    command.current_dir(root()).args(["run", "--policy", POLICY, "--port", &address.port().to_string()]);
+    command.arg("--envoy").arg(&parts.envoy).env("TMPDIR", &place).arg("--").arg("node").arg(everything()).arg("stdio");
+    let mut process = Process::start("run-ended", &mut command);
+    process.wait_for("a policy in force", |process| process.log().contains(UP).then_some(()));
+    let children = children_of(process.id());
+    assert!(children.len() >= 2, "Envoy and a server: {children:?}");
+    process.terminate();
+    assert_eq!(process.ended().code(), Some(0));
+    assert!(children.iter().all(|child| !Path::new(&format!("/proc/{child}")).exists()), "{children:?}");
+    assert_eq!(fs::read_dir(&place).expect("a directory").count(), 0);
+    assert!(TcpListener::bind(address).is_ok());
+}
+
+/// Those whose parent it is (proc(5), `stat`).
+fn children_of(parent: u32) -> Vec<u32> {
+    let parent_of = |process: u32| {
+        let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+        stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse::<u32>().ok()
+    };
+    let processes = fs::read_dir("/proc").expect("proc(5)").flatten();
+    let processes = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    processes.filter(|process| parent_of(*process) == Some(parent)).collect()
+}
+
+#[test]
+fn an_envoy_that_ends_by_itself_is_told_with_its_last_words() {
+    let Some(parts) = Parts::gateway() else { return };
+    let address = free_address();
+    let place = super::watched::directory("run-died");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-policy"));
+    command.current_dir(root()).args(["run", "--policy", POLICY, "--port", &address.port().to_string()]);
+    command.arg("--envoy").arg(&parts.envoy).env("TMPDIR", &place).args(["--url", "http://127.0.0.1:9/mcp"]);
+    let mut process = Process::start("run-died", &mut command);
+    process.wait_for("a policy in force", |process| process.log().contains(UP).then_some(()));
+    for child in children_of(process.id()) {
+        let killed = Command::new("kill").args(["-KILL", &child.to_string()]).status();
+        assert!(killed.is_ok_and(|status| status.success()));
+    }
+    assert_eq!(process.ended().code(), Some(1));
+    let log = process.log();
+    assert!(log.contains("mcp-policy: Envoy has ended (signal: 9"), "{log}");
+    // What it says it has left is there.
+    let (_, left) = log.rsplit_once("is left in ").expect("a place");
+    assert!(Path::new(left.trim()).join("envoy.yaml").is_file(), "{log}");
+}
