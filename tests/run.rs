@@ -107,6 +107,14 @@ fn a_port_that_is_taken_is_told() {
     let port = listener.local_addr().expect("an address").port().to_string();
     let words = format!("port {port} on 127.0.0.1 is taken; choose another: --port N");
     place.refuses(&["--policy", &policy(), "--url", "http://127.0.0.1:9/mcp", "--port", &port], &[&words]);
+    // So is the one for people, which is looked at when the policy asks any.
+    let asks =
+        place.file("asks.json", r#"{"version":"1","default":"deny","tools":{"a":{"action":"require_approval"}}}"#);
+    let free = free_port();
+    let asking = ["--policy", &asks, "--url", "http://127.0.0.1:9/mcp", "--port", &free, "--admin-port"];
+    let words = format!("port {port} on 127.0.0.1 is taken; choose another: --admin-port N");
+    place.refuses(&[&asking[..], &[&port]].concat(), &[&words]);
+    place.refuses(&[&asking[..], &[&free]].concat(), &["--port and --admin-port must differ"]);
     let zero = place.run(&["--policy", &policy(), "--url", "http://127.0.0.1:9/mcp", "--port", "0"]);
     assert_eq!(zero.status.code(), Some(2));
 }

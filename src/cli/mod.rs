@@ -5,6 +5,7 @@
 
 mod approvals;
 mod approve;
+mod console;
 mod convert;
 mod decide;
 mod flow;

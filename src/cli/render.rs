@@ -22,7 +22,7 @@ const PLUGIN: &str = include_str!("../../envoy/reload/plugin.yaml");
 /// The lines of the templates that options replace, without their indentation; where one stands, it stands once.
 const LISTENER_LINE: &str = "socket_address: { address: 127.0.0.1, port_value: 10000 }";
 const CONFIGURATION_LINE: &str = "value: |";
-const WASM_LINE: &str = r#"filename: "target/wasm32-wasip1/release/mcp_policy.wasm""#;
+pub(super) const WASM_LINE: &str = r#"filename: "target/wasm32-wasip1/release/mcp_policy.wasm""#;
 const UPSTREAM_LINE: &str = r#"socket_address: { address: "127.0.0.1", port_value: 3001 }"#;
 const LOOKUP_LINE: &str = "type: STRICT_DNS";
 const LOOKUP_FAMILY: &str = "    dns_lookup_family: V4_PREFERRED\n";
@@ -122,11 +122,21 @@ pub fn plugin(plugin: &Plugin<'_>) -> Result<String, RenderError> {
 /// are kept whole from the server (`hold_request_headers`, which the template's Envoy is set up for).
 #[must_use]
 pub fn configuration(policy: &str) -> String {
+    object_form(policy, "")
+}
+
+/// The same, whose refusals name the page where a person approves calls; `page` is an address without quotes.
+#[must_use]
+pub fn configuration_with_page(policy: &str, page: &str) -> String {
+    object_form(policy, &format!("  \"approvals\": {{ \"url\": \"{page}\" }},\n"))
+}
+
+fn object_form(policy: &str, members: &str) -> String {
     // By text, not by value: the order of members, the spacing and every number stay as they were reviewed. A JSON
     // string has no line breaks inside, so indenting the lines changes no value.
     let policy = policy.trim().lines().collect::<Vec<_>>().join("\n    ");
     format!(
-        "{{\n  \"policies\": {{\n    \"default\": {policy}\n  }},\n  \"default_policy\": \"default\",\n  \
+        "{{\n  \"policies\": {{\n    \"default\": {policy}\n  }},\n  \"default_policy\": \"default\",\n{members}  \
          \"hold_request_headers\": true\n}}\n"
     )
 }

@@ -133,6 +133,12 @@ impl Gate {
         self.policies.iter().any(Policy::holds_calls)
     }
 
+    /// Whether any call may need a person's approval.
+    #[must_use]
+    pub fn asks_people(&self) -> bool {
+        self.policies.iter().any(Policy::asks_people)
+    }
+
     /// Every policy, in the configuration's order.
     pub fn policies(&self) -> impl Iterator<Item = &Policy> {
         self.policies.iter()

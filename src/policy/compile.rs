@@ -44,6 +44,8 @@ pub(super) struct Section {
     pub(super) has_pins: bool,
     /// Whether any entry may have calls held.
     pub(super) has_waits: bool,
+    /// Whether any entry may ask a person.
+    pub(super) has_approvals: bool,
 }
 
 /// What applies to one tool, prompt or resource.
@@ -104,16 +106,27 @@ impl Policy {
         let sections = [&self.tools, &self.prompts, &self.resources];
         !self.is_shadow && (self.all_tools.has_waits() || sections.into_iter().any(|section| section.has_waits))
     }
+
+    /// Whether any call may need a person's approval.
+    #[must_use]
+    pub fn asks_people(&self) -> bool {
+        let sections = [&self.tools, &self.prompts, &self.resources];
+        let asks = |section: &Section| section.has_approvals;
+        !self.is_shadow && (!self.all_tools.require_approval.is_empty() || sections.into_iter().any(asks))
+    }
 }
 
 impl Section {
     fn new(policy: &str, policy_at: &Pointer, document: document::Section) -> Self {
         let has_pins = document.entries.iter().any(|(_, entry)| entry.pin.is_some());
         let has_waits = document.entries.iter().any(|(_, entry)| entry.checks.has_waits());
+        let asks = |entry: &document::Entry| entry.action == Action::RequireApproval || entry.checks.has_approvals();
+        let has_approvals = document.entries.iter().any(|(_, entry)| asks(entry));
         let entries = document.entries.into_iter();
         Self {
             has_pins,
             has_waits,
+            has_approvals,
             default: document.default,
             hide: Names::new(document.hide.into_iter().map(|pattern| (pattern, ()))),
             entries: Names::new(entries.map(|(pattern, entry)| {

@@ -299,3 +299,33 @@ fn an_envoy_that_ends_by_itself_is_told_with_its_last_words() {
     let (_, left) = log.rsplit_once("is left in ").expect("a place");
     assert!(Path::new(left.trim()).join("envoy.yaml").is_file(), "{log}");
 }
+
+#[test]
+fn a_policy_that_asks_a_person_has_its_console_beside_it() {
+    let Some(parts) = Parts::with_peers() else { return };
+    let policy = scratch("run-approvals.json");
+    let text = json!({ "version": "1", "default": "allow", "tools": { "echo": { "action": "require_approval" } } });
+    fs::write(&policy, text.to_string()).expect("a policy");
+    let admin = free_address();
+    let port = admin.port().to_string();
+    let program = everything();
+    let server = ["--admin-port", &port, "--", "node", program.to_str().expect("UTF-8"), "stdio"];
+    let run = Run::start(&parts, "run-approvals", policy.to_str().expect("UTF-8"), &server);
+    let log = run.process.log();
+    let (_, told) = log.split_once("MCP_POLICY_ADMIN_TOKEN=").unwrap_or_else(|| panic!("no token: {log}"));
+    let (token, _) = told.split_once(' ').expect("a command");
+    let call = mcp::call_with("1", "echo", &json!({ "message": "hello" }));
+    let refusal = run.exchange(&Request::post(&call)).json();
+    let approval = &refusal["result"]["_meta"]["mcp-policy/approval"];
+    let id = approval["id"].as_str().unwrap_or_else(|| panic!("no approval: {refusal}"));
+    assert!(approval["url"].as_str().is_some_and(|url| url.starts_with(&format!("http://{admin}/"))), "{refusal}");
+    let approvals = |token: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-policy"));
+        command.args(["approvals", "approve", id, "--admin", &format!("http://{admin}")]);
+        command.env("MCP_POLICY_ADMIN_TOKEN", token).output().expect("the command runs").status
+    };
+    assert!(!approvals("another").success());
+    assert!(approvals(token).success());
+    assert!(run.exchange(&Request::post(&call)).text().contains("Echo: hello"));
+    assert_eq!(run.exchange(&Request::post(&call)).json()["result"]["isError"], true, "once");
+}

@@ -1,6 +1,7 @@
 //! What must be so before anything is started. Each fault is one line that says what to do.
 
 use super::Arguments;
+use super::admission::{Admission, asks_people};
 use super::envoy::{self, Envoy};
 use super::plugin::{self, Plugin};
 use crate::cli::upstream::{Upstream, parse_upstream};
@@ -17,6 +18,8 @@ pub(super) struct Checked {
     pub(super) served: Served,
     pub(super) envoy: Envoy,
     pub(super) plugin: Plugin,
+    /// Where a person approves calls, when one may have to.
+    pub(super) admission: Option<Admission>,
 }
 
 #[derive(Debug)]
@@ -33,15 +36,27 @@ pub(super) fn check(arguments: &Arguments) -> Result<Checked, ExitCode> {
         return Err(unusable(format_args!("{} is a directory; name a file in it", policy.display())));
     }
     // Its problems are findings elsewhere; here they mean that nothing can be served.
-    resource::configuration(&arguments.source).map_err(|_| ExitCode::from(2))?;
+    let configuration = resource::configuration(&arguments.source).map_err(|_| ExitCode::from(2))?;
     let served = match &arguments.url {
         Some(url) => Served::Url(upstream(url, arguments.ca.as_deref())?),
         None => command(arguments)?,
     };
-    port(arguments.port)?;
+    port(arguments.port, "--port")?;
+    let admission = admission(&configuration, arguments)?;
     let envoy = envoy::find(arguments.envoy.as_deref()).map_err(unusable)?;
     let plugin = plugin::find(arguments.wasm.as_deref()).map_err(unusable)?;
-    Ok(Checked { served, envoy, plugin })
+    Ok(Checked { served, envoy, plugin, admission })
+}
+
+fn admission(configuration: &str, arguments: &Arguments) -> Result<Option<Admission>, ExitCode> {
+    if !asks_people(configuration) {
+        return Ok(None);
+    }
+    if arguments.admin_port == arguments.port {
+        return Err(unusable("--port and --admin-port must differ: who approves calls must not be who asks"));
+    }
+    port(arguments.admin_port, "--admin-port")?;
+    Admission::new(arguments.admin_port).map(Some).map_err(unusable)
 }
 
 fn upstream(url: &str, authorities: Option<&str>) -> Result<Upstream, ExitCode> {
@@ -67,15 +82,16 @@ fn command(arguments: &Arguments) -> Result<Served, ExitCode> {
     Err(unusable(format_args!("the command {name} is not found; install it, or give its path after --")))
 }
 
-fn port(port: u16) -> Result<(), ExitCode> {
+/// Whether it can be listened on; `option` chooses another.
+fn port(port: u16, option: &str) -> Result<(), ExitCode> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     // Asked, because two Envoys may share a port, and then each would answer some of the calls.
     let is_taken = TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok();
     match TcpListener::bind(address) {
         Ok(_) if !is_taken => Ok(()),
         Err(error) if !is_taken && error.kind() != io::ErrorKind::AddrInUse => {
-            Err(unusable(format_args!("port {port} on 127.0.0.1: {error}; choose another: --port N")))
+            Err(unusable(format_args!("port {port} on 127.0.0.1: {error}; choose another: {option} N")))
         }
-        _ => Err(unusable(format_args!("port {port} on 127.0.0.1 is taken; choose another: --port N"))),
+        _ => Err(unusable(format_args!("port {port} on 127.0.0.1 is taken; choose another: {option} N"))),
     }
 }

@@ -2,6 +2,7 @@
 //! Envoy reads is made, and an edit of the policy is in force once it is saved.
 
 mod admin;
+mod admission;
 mod bridge;
 mod checks;
 mod clients;
@@ -16,6 +17,7 @@ mod stage;
 mod tools;
 mod watch;
 
+use super::console::DEFAULT_ADMIN_PORT;
 use super::{Source, render, scan, unusable};
 use bridge::Bridge;
 use checks::{Checked, Served};
@@ -44,6 +46,9 @@ pub(super) struct Arguments {
     /// The port on 127.0.0.1 that clients connect to
     #[arg(long, value_name = "N", default_value_t = render::DEFAULT_PORT, value_parser = clap::value_parser!(u16).range(1..))]
     port: u16,
+    /// The port on 127.0.0.1 where a person approves calls, if the policy has any wait for one
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_ADMIN_PORT, value_parser = clap::value_parser!(u16).range(1..))]
+    admin_port: u16,
     /// The plugin, instead of the one that is carried or built here
     #[arg(long, value_name = "FILE")]
     wasm: Option<PathBuf>,
@@ -109,7 +114,7 @@ async fn serve(arguments: &Arguments, checked: &Checked, place: &Place, screen: 
     // Listened for before there is anything to end.
     let mut stops = Stops::listen().map_err(why)?;
     let wasm = checked.plugin.path(place).map_err(why)?;
-    let stage = Stage::new(&arguments.source, &wasm, place);
+    let stage = Stage::new(&arguments.source, &wasm, checked.admission.as_ref(), place);
     // Read before it is put, so that an edit in between is seen.
     let taken = std::fs::read(stage.policy).ok();
     stage.put().map_err(|_| Failure::Code(ExitCode::from(2)))?;
@@ -161,6 +166,9 @@ async fn live(
     screen.say(&format!("mcp-policy serves {policy} before {server}, by Envoy {}", checked.envoy.version));
     screen.say(&format!("\nGive this address to MCP clients: {url}\n"));
     screen.say(&clients::blocks(&clients::name(stage.policy), &url));
+    if let Some(admission) = &checked.admission {
+        screen.say(&admission.told());
+    }
     let admin = gateway.admin.clone();
     let direct = match &arguments.url {
         Some(url) => scan::client::Server::Url(url.clone(), Vec::new()),

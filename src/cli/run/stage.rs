@@ -1,8 +1,10 @@
 //! What Envoy reads: its own file, and the one with the plugin and the policy, which changes while it runs.
 
+use super::admission::{Admission, asks_people};
 use super::place::Place;
+use crate::cli::console::{Console, with_console};
 use crate::cli::render::{self, Envoy, Origin};
-use crate::cli::resource::configuration;
+use crate::cli::resource::valid;
 use crate::cli::template::RenderError;
 use crate::cli::upstream::Upstream;
 use crate::cli::{Source, replace_file, unusable};
@@ -26,6 +28,7 @@ pub(super) struct Stage<'a> {
     /// The file that is edited.
     pub(super) policy: &'a Path,
     wasm: String,
+    console: Option<&'a Admission>,
     plugin: PathBuf,
     /// Envoy's log.
     pub(super) log: PathBuf,
@@ -33,19 +36,27 @@ pub(super) struct Stage<'a> {
 
 impl<'a> Stage<'a> {
     /// In `place`; `wasm` is the plugin's path.
-    pub(super) fn new(source: &'a Source, wasm: &Path, place: &Place) -> Self {
+    pub(super) fn new(source: &'a Source, wasm: &Path, console: Option<&'a Admission>, place: &Place) -> Self {
         let (policy, _) = source.path();
         let wasm = wasm.to_string_lossy().into_owned();
-        Self { source, policy, wasm, plugin: place.file("plugin.yaml"), log: place.file("envoy.log") }
+        let (plugin, log) = (place.file("plugin.yaml"), place.file("envoy.log"));
+        Self { source, policy, wasm, console, plugin, log }
     }
 
-    /// Puts the plugin and the policy where Envoy looks, in one step. What is wrong is told on the standard error.
-    pub(super) fn put(&self) -> Result<(), ExitCode> {
-        let configuration = configuration(self.source)?;
+    /// Puts the plugin and the policy where Envoy looks, in one step. What is wrong is told on the standard error. What
+    /// comes back is whether a call may now wait for a person whom nothing here serves.
+    pub(super) fn put(&self) -> Result<bool, ExitCode> {
+        let (text, gate) = valid(self.source)?;
+        let configuration = match (gate, self.console) {
+            (Some(_), _) => text,
+            (None, Some(admission)) => render::configuration_with_page(&text, &admission.page()),
+            (None, None) => render::configuration(&text),
+        };
         let plugin = render::plugin(&render::Plugin { configuration: &configuration, wasm: &self.wasm });
         let plugin = plugin.map_err(unusable)?;
-        replace_file(&self.plugin, &plugin)
-            .map_err(|error| unusable(format_args!("{}: {error}", self.plugin.display())))
+        let put = replace_file(&self.plugin, &plugin);
+        put.map_err(|error| unusable(format_args!("{}: {error}", self.plugin.display())))?;
+        Ok(self.console.is_none() && asks_people(&configuration))
     }
 
     /// Writes Envoy's own file.
@@ -59,12 +70,15 @@ impl<'a> Stage<'a> {
         let options = |upstream: &Upstream, authorities| {
             render::envoy(&Envoy { plugin: Origin::Watched(&plugin), port, upstream: upstream.clone(), authorities })
         };
-        match server {
-            Server::Url(upstream, authorities) => options(upstream, authorities),
-            Server::Socket(path) => render::before_socket(
-                &options(&Upstream::default(), render::DEFAULT_AUTHORITIES)?,
-                &path.to_string_lossy(),
-            ),
-        }
+        let file = match server {
+            Server::Url(upstream, authorities) => options(upstream, authorities)?,
+            Server::Socket(path) => {
+                let file = options(&Upstream::default(), render::DEFAULT_AUTHORITIES)?;
+                render::before_socket(&file, &path.to_string_lossy())?
+            }
+        };
+        let Some(admission) = self.console else { return Ok(file) };
+        let console = Console { port: admission.port, token_sha256: &admission.digest(), wasm: &self.wasm };
+        with_console(&file, &console)
     }
 }

@@ -35,14 +35,18 @@ async fn reload(stage: &Stage<'_>, admin: &Admin, since: Instant, screen: Screen
         return;
     };
     // What is wrong is on the standard error by then.
-    if stage.put().is_err() {
+    let Ok(lacks_console) = stage.put() else {
         eprintln!("mcp-policy: {policy} is refused, and {kept}");
         return;
-    }
+    };
     match timeout(TIME_TO_TAKE_UP, admin.update_since(before)).await {
         Ok(Update::Taken) => {
             let time = since.elapsed().as_millis();
             screen.say(&format!("{policy} is in force, {time} ms after its edit was seen"));
+            if lacks_console {
+                screen
+                    .say("Calls may now wait for a person: start mcp-policy run again, which then serves the console");
+            }
         }
         // Not to be expected: it was judged by the code of the plugin.
         Ok(Update::Refused) => eprintln!("mcp-policy: Envoy refuses {policy}, and {kept}; see {}", stage.log.display()),

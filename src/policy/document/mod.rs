@@ -64,6 +64,10 @@ impl Checks {
     pub(super) fn has_waits(&self) -> bool {
         self.require_approval.iter().any(|rule| rule.terms.wait_seconds.is_some())
     }
+
+    pub(super) fn has_approvals(&self) -> bool {
+        !self.require_approval.is_empty()
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
