@@ -5,7 +5,8 @@ use super::admission::{Admission, asks_people};
 use super::envoy::{self, Envoy};
 use super::plugin::{self, Plugin};
 use crate::cli::upstream::{Upstream, parse_upstream};
-use crate::cli::{render, resource, unusable};
+use crate::cli::{render, resource, scan, unusable};
+use http::{HeaderName, HeaderValue};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
@@ -18,6 +19,8 @@ pub(super) struct Checked {
     pub(super) served: Served,
     pub(super) envoy: Envoy,
     pub(super) plugin: Plugin,
+    /// Of the requests for the list of tools.
+    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     /// Where a person approves calls, when one may have to.
     pub(super) admission: Option<Admission>,
 }
@@ -41,11 +44,12 @@ pub(super) fn check(arguments: &Arguments) -> Result<Checked, ExitCode> {
         Some(url) => Served::Url(upstream(url, arguments.ca.as_deref())?),
         None => command(arguments)?,
     };
+    let headers = scan::headers(&arguments.headers)?;
     port(arguments.port, "--port")?;
     let admission = admission(&configuration, arguments)?;
     let envoy = envoy::find(arguments.envoy.as_deref()).map_err(unusable)?;
     let plugin = plugin::find(arguments.wasm.as_deref()).map_err(unusable)?;
-    Ok(Checked { served, envoy, plugin, admission })
+    Ok(Checked { served, envoy, plugin, headers, admission })
 }
 
 fn admission(configuration: &str, arguments: &Arguments) -> Result<Option<Admission>, ExitCode> {

@@ -43,6 +43,9 @@ pub(super) struct Arguments {
     /// Who may sign the certificate of an https:// server, instead of /etc/ssl/certs/ca-certificates.crt
     #[arg(long, value_name = "FILE", requires = "url")]
     ca: Option<String>,
+    /// A header of the requests for the list of tools that is shown, as `scan` takes it
+    #[arg(long = "header", value_name = "NAME: VALUE")]
+    headers: Vec<String>,
     /// The port on 127.0.0.1 that clients connect to
     #[arg(long, value_name = "N", default_value_t = render::DEFAULT_PORT, value_parser = clap::value_parser!(u16).range(1..))]
     port: u16,
@@ -171,10 +174,10 @@ async fn live(
     }
     let admin = gateway.admin.clone();
     let direct = match &arguments.url {
-        Some(url) => scan::client::Server::Url(url.clone(), Vec::new()),
+        Some(url) => scan::client::Server::Url(url.clone(), checked.headers.clone()),
         None => scan::client::Server::Command(arguments.command.clone()),
     };
-    let gate = scan::client::Server::Url(url, Vec::new());
+    let gate = scan::client::Server::Url(url, checked.headers.clone());
     let follow = async {
         tools::show(&direct, &gate, screen).await;
         screen.say(&format!("\nEdit {policy} and save it: the next call is judged by it. Ctrl-C ends it.\n"));

@@ -5,6 +5,9 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+/// Of its path, so that the sockets in it have names that every system takes (104 bytes, unix(4)).
+const MAX_PATH_BYTES: usize = 90;
+
 /// The directory. Removed when dropped, unless it is [kept](Self::keep).
 #[derive(Debug)]
 pub(super) struct Place {
@@ -19,6 +22,9 @@ impl Place {
         getrandom::fill(&mut random).map_err(io::Error::other)?;
         let name: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
         let path = std::path::absolute(std::env::temp_dir())?.join(format!("mcp-policy-{name}"));
+        if path.as_os_str().len() > MAX_PATH_BYTES {
+            return Err(io::Error::other("its path is too long for sockets; set TMPDIR to a shorter one"));
+        }
         // Fails for one that is there, whoever has made it.
         DirBuilder::new().mode(0o700).create(&path)?;
         Ok(Self { path, is_kept: false })

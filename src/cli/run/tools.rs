@@ -26,7 +26,7 @@ pub(super) async fn show(server: &Server, gate: &Server, screen: Screen) {
     };
     let [all, seen_names] = [&listed, &seen].map(names);
     let hidden: Vec<&str> = all.iter().copied().filter(|name| !seen_names.contains(name)).collect();
-    let server = plain(&listed.server);
+    let server = plain(listed.server.trim());
     screen.say(&format!("Clients see {} of the {} tools of {server}:", seen_names.len(), all.len()));
     screen.say(&wrapped(&seen_names));
     if !hidden.is_empty() {

@@ -2,6 +2,7 @@
 
 use super::listing::{Listing, Seen};
 use super::wire::{Http, Lines};
+use crate::cli::upstream::parse_upstream;
 use http::{HeaderName, HeaderValue};
 use process_wrap::tokio::{CommandWrap, KillOnDrop, ProcessGroup};
 use rmcp::model::{ClientConfig, Implementation, PaginatedRequestParams, ProtocolVersion};
@@ -12,6 +13,7 @@ use rmcp::transport::StreamableHttpClientTransport;
 use rmcp::transport::streamable_http_client::{StreamableHttpClientTransportConfig, StreamableHttpError};
 use std::collections::HashSet;
 use std::ffi::OsString;
+use std::net::IpAddr;
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, BufReader};
@@ -74,12 +76,20 @@ async fn over_http(
     let _ = rustls::crypto::ring::default_provider().install_default();
     let seen = Seen::default();
     let config = StreamableHttpClientTransportConfig::with_uri(url).custom_headers(headers.iter().cloned().collect());
-    let client = Http::new(seen.clone()).map_err(|error| error.to_string())?;
+    let client = Http::new(seen.clone(), is_on_loopback(url)).map_err(|error| error.to_string())?;
     let transport = StreamableHttpClientTransport::with_client(client, config);
     let service = serve(transport).await.map_err(|error| format!("no MCP server at {url}: {error}"))?;
     let listed = pages(&service, &seen, progress).await;
     let _ = service.cancel().await;
     listed
+}
+
+/// Whether it is this machine, which no proxy leads to.
+fn is_on_loopback(url: &str) -> bool {
+    parse_upstream(url).is_ok_and(|server| {
+        let is_loopback = |address: IpAddr| address.is_loopback();
+        server.host.eq_ignore_ascii_case("localhost") || server.host.parse().is_ok_and(is_loopback)
+    })
 }
 
 async fn over_streams(words: &[OsString], progress: &mut dyn FnMut(usize)) -> Result<Listing, String> {

@@ -104,7 +104,8 @@ fn scan(arguments: &Arguments) -> Result<ExitCode, ExitCode> {
     Ok(ExitCode::from(u8::from(has_changed)))
 }
 
-fn headers(lines: &[String]) -> Result<Vec<(HeaderName, HeaderValue)>, ExitCode> {
+/// The headers of `--header`, or exit code 2 after one line that says what is wrong.
+pub(super) fn headers(lines: &[String]) -> Result<Vec<(HeaderName, HeaderValue)>, ExitCode> {
     let header = |line: &String| {
         let (name, value) = line.split_once(':').ok_or("--header must be `NAME: VALUE`".to_owned())?;
         let value = value.trim();

@@ -29,8 +29,11 @@ pub(super) struct Http {
 type Failure = StreamableHttpError<reqwest::Error>;
 
 impl Http {
-    pub(super) fn new(seen: Seen) -> Result<Self, reqwest::Error> {
-        Ok(Self { client: reqwest::Client::builder().build()?, seen })
+    /// A client that goes past every proxy of this machine, or by the one that the environment names.
+    pub(super) fn new(seen: Seen, past_proxies: bool) -> Result<Self, reqwest::Error> {
+        let builder = reqwest::Client::builder();
+        let builder = if past_proxies { builder.no_proxy() } else { builder };
+        Ok(Self { client: builder.build()?, seen })
     }
 
     /// As the SDK asks, but for what is kept.

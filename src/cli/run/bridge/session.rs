@@ -281,3 +281,6 @@ impl Drop for Asked {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
