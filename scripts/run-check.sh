@@ -10,10 +10,13 @@ records=$run/records.txt output=$run/check.txt
 mkdir -p "$run"
 scripts/need.sh node curl
 unset UPSTREAM POLICY PORT
+# What a run that fails leaves to be looked into.
+TMPDIR=$(mktemp -d)
+export TMPDIR
 # Jobs get process groups of their own, so that an INT reaches what Ctrl-C would reach, and no more.
 set -m
 pid=
-trap '[ -z "$pid" ] || kill -TERM "$pid" 2>/dev/null' EXIT
+trap '[ -z "$pid" ] || kill -TERM "$pid" 2>/dev/null; rm -rf "$TMPDIR"' EXIT
 
 passed=0
 expect() { # expect WHAT COMMAND...
@@ -91,6 +94,8 @@ cp "$run/check-first.txt" "$output"
 expect "ends cleanly on Ctrl-C" [ "$code" = 0 ]
 expect "frees the port" is_free "$port"
 expect "had started Envoy and servers" [ "${#children[@]}" -ge 2 ]
+expect "leaves nothing" rmdir "$TMPDIR"
+mkdir "$TMPDIR"
 expect "ends them" are_gone "${children[@]}"
 
 policy=$run/edited.json

@@ -1,11 +1,11 @@
 //! `mcp-policy run`: Envoy found and started by the command line, before servers at an address and before commands that
 //! speak on their standard streams.
 
-use super::support::clients::{Outcome, Step, python, rust, typescript, typescript_2};
+use super::support::clients::{Outcome, Step, python, python_in_mode, rust, typescript, typescript_2};
 use super::support::everything::Everything;
 use super::support::http::{Connection, Response};
 use super::support::mcp;
-use super::support::parts::{PEERS, Parts, root, scratch};
+use super::support::parts::{PEERS, PYTHON, Parts, root, scratch};
 use super::support::process::Process;
 use super::support::request::Request;
 use super::support::wait;
@@ -58,6 +58,24 @@ impl Drop for Run {
     fn drop(&mut self) {
         self.process.terminate();
         wait::poll(|| self.process.has_ended().then_some(()));
+    }
+}
+
+/// A directory for temporary files, with a path that is short enough for sockets. Removed when dropped.
+struct Place(PathBuf);
+
+impl Place {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("mcp-policy-{name}-{}", std::process::id()));
+        fs::create_dir(&path).expect("a directory");
+        Self(path)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        // Whoever has failed may have left more there.
+        let _ = fs::remove_dir_all(&self.0);
     }
 }
 
@@ -130,6 +148,38 @@ fn a_command_is_served_to_every_client() {
     });
 }
 
+/// Speaks 2026-07-28, without sessions, and the revisions before.
+const DUAL: &str = r#"
+from mcp.server import MCPServer
+server = MCPServer("dual")
+@server.tool()
+def add(a: int, b: int) -> int:
+    return a + b
+@server.tool()
+def remove() -> str:
+    return "gone"
+server.run("stdio")
+"#;
+
+#[test]
+fn a_command_that_knows_no_sessions_is_served_without_one() {
+    let Some(parts) = Parts::with_peers() else { return };
+    let (policy, program) = (scratch("run-dual.json"), scratch("run-dual.py"));
+    fs::write(&policy, r#"{"version":"1","default":"allow","hide":["remove"]}"#).expect("a policy");
+    fs::write(&program, DUAL).expect("a program");
+    let python_path = root().join(PYTHON);
+    let [policy, program, interpreter] = [&policy, &program, &python_path].map(|path| path.to_str().expect("UTF-8"));
+    let run = Run::start(&parts, "run-dual", policy, &["--", interpreter, program]);
+    let steps = [Step::Revision, Step::List, Step::Call("add", json!({ "a": 1, "b": 2 }))];
+    let expected = |revision: &str| {
+        let tools = Outcome::Tools(vec!["add".to_owned()]);
+        vec![Outcome::Revision(revision.to_owned()), tools, Outcome::Result(false, "3".to_owned())]
+    };
+    assert_eq!(python_in_mode(&run.url(), &steps, "2026-07-28"), expected("2026-07-28"));
+    assert_eq!(typescript_2(&run.url(), &steps, "auto"), expected("2026-07-28"));
+    assert_eq!(typescript(&run.url(), &steps), expected("2025-11-25"));
+}
+
 #[test]
 fn what_a_command_says_passes_byte_for_byte() {
     let Some(parts) = Parts::with_peers() else { return };
@@ -193,8 +243,10 @@ fn a_session_has_a_process_of_its_own_until_it_is_deleted() {
     for id in [&first, &second] {
         assert_eq!(list(id).json()["id"], 7);
     }
+    let before = children_of(run.process.id()).len();
     let deleted = run.exchange(&Request::get("/mcp").by("DELETE").with("mcp-session-id", &first));
     assert_eq!(deleted.status, 200);
+    wait::until("the end of its process", || children_of(run.process.id()).len() == before - 1);
     let gone = list(&first);
     assert_eq!((gone.status, gone.json()["id"].clone()), (404, json!(7)), "{gone:?}");
     assert_eq!(list(&second).status, 200);
@@ -251,11 +303,18 @@ fn a_server_at_an_address_is_served_and_edits_are_in_force() {
 #[test]
 fn it_leaves_nothing_behind() {
     let Some(parts) = Parts::with_peers() else { return };
-    let place = super::watched::directory("run-place");
+    let place = Place::new("place");
     let address = free_address();
     let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-policy"));
     command.current_dir(root()).args(["run", "--policy", POLICY, "--port", &address.port().to_string()]);
-    command.arg("--envoy").arg(&parts.envoy).env("TMPDIR", &place).arg("--").arg("node").arg(everything()).arg("stdio");
+    command
+        .arg("--envoy")
+        .arg(&parts.envoy)
+        .env("TMPDIR", &place.0)
+        .arg("--")
+        .arg("node")
+        .arg(everything())
+        .arg("stdio");
     let mut process = Process::start("run-ended", &mut command);
     process.wait_for("a policy in force", |process| process.log().contains(UP).then_some(()));
     let children = children_of(process.id());
@@ -263,7 +322,7 @@ fn it_leaves_nothing_behind() {
     process.terminate();
     assert_eq!(process.ended().code(), Some(0));
     assert!(children.iter().all(|child| !Path::new(&format!("/proc/{child}")).exists()), "{children:?}");
-    assert_eq!(fs::read_dir(&place).expect("a directory").count(), 0);
+    assert_eq!(fs::read_dir(&place.0).expect("a directory").count(), 0);
     assert!(TcpListener::bind(address).is_ok());
 }
 
@@ -282,10 +341,10 @@ fn children_of(parent: u32) -> Vec<u32> {
 fn an_envoy_that_ends_by_itself_is_told_with_its_last_words() {
     let Some(parts) = Parts::gateway() else { return };
     let address = free_address();
-    let place = super::watched::directory("run-died");
+    let place = Place::new("died");
     let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-policy"));
     command.current_dir(root()).args(["run", "--policy", POLICY, "--port", &address.port().to_string()]);
-    command.arg("--envoy").arg(&parts.envoy).env("TMPDIR", &place).args(["--url", "http://127.0.0.1:9/mcp"]);
+    command.arg("--envoy").arg(&parts.envoy).env("TMPDIR", &place.0).args(["--url", "http://127.0.0.1:9/mcp"]);
     let mut process = Process::start("run-died", &mut command);
     process.wait_for("a policy in force", |process| process.log().contains(UP).then_some(()));
     for child in children_of(process.id()) {

@@ -180,3 +180,69 @@ async fn sweep(bridge: Arc<Bridge>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::message::Message;
+    use super::session::Asked;
+    use super::*;
+
+    fn bridge(script: &str) -> Bridge {
+        Bridge { words: ["sh", "-c", script].map(OsString::from).to_vec(), table: Mutex::default() }
+    }
+
+    fn ask(session: &Arc<Session>) -> Asked {
+        session.ask(&Message::parse(r#"{"jsonrpc":"2.0","id":1,"method":"x"}"#).unwrap(), true).unwrap()
+    }
+
+    #[tokio::test]
+    async fn when_all_sessions_are_taken_the_longest_idle_gives_way_and_none_that_is_in_use() {
+        // Reads everything, and never answers.
+        let bridge = bridge("exec cat >/dev/null");
+        let mut open = Vec::new();
+        for _ in 0..MAX_SESSIONS {
+            open.push(bridge.open().unwrap());
+        }
+        let mut asked = vec![ask(&open[0].1)];
+        // Somebody listens to the next one, so the third is what nobody misses.
+        let _stream = open[1].1.listen();
+        let (newest, _) = bridge.open().unwrap();
+        assert!(bridge.session(&open[0].0).is_some() && bridge.session(&open[1].0).is_some());
+        assert!(bridge.session(&open[2].0).is_none() && bridge.session(&newest).is_some());
+        let left: Vec<_> = bridge.table().sessions.values().cloned().collect();
+        asked.extend(left.iter().filter(|session| session.idle().is_some()).map(ask));
+        assert_eq!(asked.len(), MAX_SESSIONS);
+        assert!(matches!(bridge.open(), Err(Refusal::Full)));
+        bridge.end().await;
+        assert!(left.iter().all(|session| session.is_over()));
+        assert!(bridge.open().is_err() && bridge.shared().is_err());
+    }
+
+    #[tokio::test]
+    async fn a_process_that_ends_takes_its_session_with_it_and_the_shared_one_starts_again() {
+        let bridge = bridge("read -r line; exit 3");
+        let (name, session) = bridge.open().unwrap();
+        let shared = bridge.shared().unwrap();
+        for session in [&session, &shared] {
+            let mut asked = ask(session);
+            assert!(matches!(asked.next().await, Some(session::Event::Answer { is_error: true, .. })));
+            assert!(asked.next().await.is_none());
+        }
+        assert!(bridge.session(&name).is_none());
+        assert!(!Arc::ptr_eq(&bridge.shared().unwrap(), &shared));
+        bridge.end().await;
+    }
+
+    #[tokio::test]
+    async fn a_process_that_does_not_end_by_itself_is_ended() {
+        // Neither the end of its input nor TERM ends it; what it has started reads on.
+        let bridge =
+            bridge("trap '' TERM; sleep 600 & echo '{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}'; wait; sleep 600");
+        let (_, session) = bridge.open().unwrap();
+        let mut asked = ask(&session);
+        assert!(asked.next().await.is_some());
+        bridge.end().await;
+        assert!(session.is_over());
+        assert!(bridge.table().processes.is_empty());
+    }
+}
