@@ -139,6 +139,16 @@ fn an_envoy_that_is_missing_or_too_old_is_told_and_what_to_do() {
 }
 
 #[test]
+fn an_envoy_that_is_too_old_is_passed_over_for_a_better_one() {
+    let place = Place::new("run-envoys");
+    place.envoy("1.34.9");
+    fs::create_dir_all(place.0.join(".venv/bin")).expect("a directory");
+    fs::rename(Place::new("run-envoys-better").envoy("1.35.0"), place.0.join(".venv/bin/envoy")).expect("a program");
+    let arguments = ["--policy", &policy(), "--url", "http://127.0.0.1:9/mcp", "--port", &free_port()];
+    place.refuses(&arguments, &["no plugin is found"]);
+}
+
+#[test]
 fn a_plugin_that_is_missing_is_told() {
     let place = Place::new("run-plugin");
     let (policy, port) = (policy(), free_port());

@@ -233,6 +233,24 @@ mod tests {
     }
 
     #[test]
+    fn a_socket_takes_the_place_of_the_address() {
+        let file = envoy(&watching("envoy/reload/plugin.yaml")).unwrap();
+        let socket = before_socket(&file, "/run/x/server.sock").unwrap();
+        let new: Vec<&str> = new_lines(&socket, WATCHING).into_iter().map(str::trim).collect();
+        assert_eq!(new, ["type: STATIC", r#"pipe: { path: "/run/x/server.sock" }"#]);
+        assert_eq!(socket.lines().count() + 1, WATCHING.lines().count(), "a socket has no addresses to choose from");
+        assert!(before_socket(&file, "a\nb").is_err());
+    }
+
+    #[test]
+    fn refusals_name_the_page() {
+        let text = configuration_with_page(POLICY, "http://127.0.0.1:9/");
+        let gate = mcp_policy::config::Gate::load(text.as_bytes()).unwrap();
+        assert_eq!(gate.approvals.url.as_deref(), Some("http://127.0.0.1:9/"));
+        assert!(gate.settings.hold_request_headers);
+    }
+
+    #[test]
     fn each_option_changes_its_lines_and_no_others() {
         let default = configuration(POLICY);
         let upstream = |url: &str| parse_upstream(url).unwrap();

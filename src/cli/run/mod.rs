@@ -24,7 +24,7 @@ use checks::{Checked, Served};
 use clap::{Args, ValueEnum};
 use gateway::Gateway;
 use place::Place;
-use screen::Screen;
+use screen::{Screen, warn};
 use stage::{Server, Stage};
 use std::ffi::OsString;
 use std::future::pending;
@@ -105,7 +105,10 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Code(code)) => code,
         Err(Failure::Why(why)) => {
-            eprintln!("mcp-policy: {why}\nmcp-policy: what was made for Envoy is left in {}", place.keep().display());
+            warn(format_args!(
+                "mcp-policy: {why}\nmcp-policy: what was made for Envoy is left in {}",
+                place.keep().display()
+            ));
             ExitCode::from(1)
         }
     }

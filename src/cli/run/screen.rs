@@ -1,6 +1,12 @@
 //! Where what is shown goes: to the standard output, but for what people read while a program reads the records there.
 
+use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
+
+/// Tells of a fault, or of what others say. Unlike `eprintln!` it survives a terminal that has gone away.
+pub(super) fn warn(text: impl Display) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
 
 /// How to show.
 #[derive(Debug, Clone, Copy)]

@@ -1,7 +1,7 @@
 //! The policy while it is edited: each save is put where Envoy looks, in one step, unless it has a problem.
 
 use super::admin::{Admin, Update};
-use super::screen::Screen;
+use super::screen::{Screen, warn};
 use super::stage::Stage;
 use std::fs;
 use std::time::{Duration, Instant};
@@ -31,12 +31,12 @@ async fn reload(stage: &Stage<'_>, admin: &Admin, since: Instant, screen: Screen
     let policy = stage.policy.display();
     let kept = "the policy before stays in force";
     let Some(before) = admin.updates().await else {
-        eprintln!("mcp-policy: Envoy does not answer, so {policy} is not handed to it; {kept}");
+        warn(format_args!("mcp-policy: Envoy does not answer, so {policy} is not handed to it; {kept}"));
         return;
     };
     // What is wrong is on the standard error by then.
     let Ok(lacks_console) = stage.put() else {
-        eprintln!("mcp-policy: {policy} is refused, and {kept}");
+        warn(format_args!("mcp-policy: {policy} is refused, and {kept}"));
         return;
     };
     match timeout(TIME_TO_TAKE_UP, admin.update_since(before)).await {
@@ -49,10 +49,15 @@ async fn reload(stage: &Stage<'_>, admin: &Admin, since: Instant, screen: Screen
             }
         }
         // Not to be expected: it was judged by the code of the plugin.
-        Ok(Update::Refused) => eprintln!("mcp-policy: Envoy refuses {policy}, and {kept}; see {}", stage.log.display()),
+        Ok(Update::Refused) => {
+            warn(format_args!("mcp-policy: Envoy refuses {policy}, and {kept}; see {}", stage.log.display()))
+        }
         Err(_) => {
             let limit = TIME_TO_TAKE_UP.as_secs();
-            eprintln!("mcp-policy: Envoy has not taken up {policy} within {limit} s; see {}", stage.log.display());
+            warn(format_args!(
+                "mcp-policy: Envoy has not taken up {policy} within {limit} s; see {}",
+                stage.log.display()
+            ));
         }
     }
 }

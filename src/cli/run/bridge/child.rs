@@ -4,6 +4,7 @@
 use super::message::one_line;
 use super::session::Session;
 use crate::cli::run::process;
+use crate::cli::run::screen::warn;
 use crate::cli::terminal::plain;
 use process_wrap::tokio::ChildWrapper;
 use std::ffi::OsString;
@@ -99,11 +100,14 @@ async fn write(mut stdin: ChildStdin, mut messages: mpsc::Receiver<String>) {
 async fn read(stdout: ChildStdout, session: Arc<Session>) {
     let mut lines = Lines { inner: BufReader::new(stdout), bound: MAX_LINE_BYTES };
     while let Some(line) = lines.next().await {
-        let Ok(line) = String::from_utf8(line) else { continue };
-        let line = one_line(&line);
-        if !line.is_empty() && !session.take(&line) {
-            let line: String = line.chars().take(200).collect();
-            eprintln!("mcp-policy: the server writes on its standard output what is no message: {}", plain(&line));
+        let is_message = match std::str::from_utf8(&line).map(one_line) {
+            Ok(line) => line.is_empty() || session.take(&line),
+            Err(_) => false,
+        };
+        if !is_message {
+            let line: String = String::from_utf8_lossy(&line).trim_end().chars().take(200).collect();
+            let what = "the server writes on its standard output what is no message";
+            warn(format_args!("mcp-policy: {what}: {}", plain(&line)));
         }
     }
     session.has_ended();
@@ -112,7 +116,7 @@ async fn read(stdout: ChildStdout, session: Arc<Session>) {
 async fn repeat(stderr: impl AsyncRead + Unpin) {
     let mut lines = Lines { inner: BufReader::new(stderr), bound: MAX_ERROR_BYTES };
     while let Some(line) = lines.next().await {
-        eprintln!("server: {}", plain(String::from_utf8_lossy(&line).trim_end()));
+        warn(format_args!("server: {}", plain(String::from_utf8_lossy(&line).trim_end())));
     }
 }
 

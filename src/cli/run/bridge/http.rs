@@ -4,6 +4,7 @@
 use super::message::{Kind, Message, error};
 use super::session::{Asked, Event};
 use super::{Bridge, PATH, Refusal};
+use crate::cli::run::screen::warn;
 use bytes::Bytes;
 use futures_util::stream;
 use http_body_util::combinators::UnsyncBoxBody;
@@ -93,7 +94,7 @@ async fn post(bridge: &Bridge, request: Request<Incoming>) -> Result<Response<Bo
                     failed(StatusCode::SERVICE_UNAVAILABLE, INTERNAL_ERROR, "too many sessions are in use")
                 }
                 Refusal::NoProcess(why) => {
-                    eprintln!("mcp-policy: the server does not start: {why}");
+                    warn(format_args!("mcp-policy: the server does not start: {why}"));
                     failed(StatusCode::BAD_GATEWAY, INTERNAL_ERROR, "the server does not start")
                 }
             })?
