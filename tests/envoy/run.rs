@@ -224,7 +224,12 @@ fn clients_with_equal_ids_and_tokens_get_their_own() {
 
 /// Opens a session; its id.
 fn session(run: &Run) -> String {
-    let params = json!({ "protocolVersion": "2025-11-25", "capabilities": {},
+    session_with(run, &json!({}))
+}
+
+/// The same for a client that can do this.
+fn session_with(run: &Run, capabilities: &Value) -> String {
+    let params = json!({ "protocolVersion": "2025-11-25", "capabilities": capabilities,
         "clientInfo": { "name": "test", "version": "1" } });
     let initialize = json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params });
     let answer = run.exchange(&Request::post(initialize.to_string()));
@@ -252,6 +257,37 @@ fn a_session_has_a_process_of_its_own_until_it_is_deleted() {
     assert_eq!(list(&second).status, 200);
     let rebound = run.exchange(&Request::post(mcp::list("7")).without("host").with("host", "evil.example"));
     assert_eq!(rebound.status, 403, "{rebound:?}");
+}
+
+#[test]
+fn what_a_server_asks_comes_on_the_stream_and_its_answer_goes_back() {
+    let Some(parts) = Parts::with_peers() else { return };
+    let run = Run::start(&parts, "run-asks", POLICY, &["--", "node", everything().to_str().expect("UTF-8"), "stdio"]);
+    let id = session_with(&run, &json!({ "roots": { "listChanged": true } }));
+    let of_session = |request: Request| request.with("mcp-session-id", &id);
+    let tell = |message: &Value| run.exchange(&of_session(Request::post(message.to_string())));
+    assert_eq!(tell(&json!({ "jsonrpc": "2.0", "method": "notifications/initialized" })).status, 202);
+    let mut stream = Connection::open(run.address);
+    stream.send(&of_session(Request::stream()).bytes());
+    let head = stream.head();
+    assert_eq!((head.status(), head.text("content-type")), (200, "text/event-stream".to_owned()));
+    let mut seen = String::new();
+    // The stream has no end, and the connection fails the test when it takes too long.
+    let asked = loop {
+        seen += &String::from_utf8(stream.piece().expect("an event")).expect("UTF-8");
+        let events = seen.lines().filter_map(|line| line.strip_prefix("data: "));
+        let mut events = events.filter_map(|data| serde_json::from_str::<Value>(data).ok());
+        if let Some(asked) = events.find(|event| event["method"] == "roots/list") {
+            break asked;
+        }
+    };
+    let roots = json!({ "roots": [{ "uri": "file:///srv/bridged", "name": "bridged" }] });
+    assert_eq!(tell(&json!({ "jsonrpc": "2.0", "id": asked["id"], "result": roots })).status, 202);
+    // What the server was told it tells again.
+    let call = mcp::call("5", "get-roots-list");
+    wait::until("the roots in an answer", || {
+        run.exchange(&of_session(Request::post(&call))).text().contains("file:///srv/bridged")
+    });
 }
 
 #[test]
