@@ -31,12 +31,17 @@ struct Run {
 
 impl Run {
     fn start(parts: &Parts, name: &str, policy: &str, server: &[&str]) -> Self {
+        Self::start_until(parts, name, policy, server, UP)
+    }
+
+    /// Waits until it has said this.
+    fn start_until(parts: &Parts, name: &str, policy: &str, server: &[&str], words: &str) -> Self {
         let address = free_address();
         let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-policy"));
         command.current_dir(root()).args(["run", "--policy", policy, "--port", &address.port().to_string()]);
         command.arg("--envoy").arg(&parts.envoy).args(server);
         let mut process = Process::start(name, &mut command);
-        process.wait_for("a policy in force", |process| process.log().contains(UP).then_some(()));
+        process.wait_for("a policy in force", |process| process.log().contains(words).then_some(()));
         Self { process, address }
     }
 
@@ -334,6 +339,27 @@ fn a_server_at_an_address_is_served_and_edits_are_in_force() {
     assert!(run.process.log().contains(r#"unknown field "hides"; did you mean "hide"?"#));
     assert!(denied("Sums are off today."));
     assert_eq!(typescript(&run.url(), &[Step::Call("echo", json!({ "message": "hi" }))]).len(), 1);
+}
+
+#[test]
+fn edits_are_in_force_before_a_server_that_says_nothing() {
+    let Some(parts) = Parts::gateway() else { return };
+    let policy = scratch("run-mute.json");
+    let denied = |words: &str| json!({ "version": "1", "default": "deny", "tools": { "a": { "action": "deny", "reason": words } } });
+    fs::write(&policy, denied("Not yet.").to_string()).expect("a policy");
+    let path = policy.to_str().expect("UTF-8");
+    let run = Run::start_until(
+        &parts,
+        "run-mute",
+        path,
+        &["--", "sh", "-c", "while read -r _; do :; done"],
+        "Give this address",
+    );
+    fs::write(&policy, denied("Nor now.").to_string()).expect("a policy");
+    wait::until("the edit", || run.process.log().contains("is in force, "));
+    assert!(run.exchange(&Request::post(mcp::call("1", "a"))).text().contains("Nor now."));
+    // The list that is still waited for does not keep it.
+    assert!(!run.process.log().contains(UP));
 }
 
 #[test]

@@ -181,18 +181,17 @@ async fn live(
         None => scan::client::Server::Command(arguments.command.clone()),
     };
     let gate = scan::client::Server::Url(url, checked.headers.clone());
-    let follow = async {
+    // Whatever the server does, edits are in force meanwhile.
+    let list = async {
         tools::show(&direct, &gate, screen).await;
         screen.say(&format!("\nEdit {policy} and save it: the next call is judged by it. Ctrl-C ends it.\n"));
-        watch::follow(stage, &admin, taken, screen).await;
-    };
-    let show = async {
-        decisions::show(log, screen).await;
+        pending().await
     };
     tokio::select! {
         why = gateway.ended() => Err(Failure::Why(why)),
-        () = follow => Ok(()),
-        () = show => Ok(()),
+        () = list => Ok(()),
+        () = watch::follow(stage, &admin, taken, screen) => Ok(()),
+        () = decisions::show(log, screen) => Ok(()),
     }
 }
 
