@@ -63,7 +63,7 @@ struct Meta<'a> {
 impl<'a> Message<'a> {
     /// Reads the envelope; none where there is none.
     pub(super) fn parse(text: &'a str) -> Option<Self> {
-        let Envelope { id, method, params, error } = serde_json::from_str(text).ok()?;
+        let Envelope { id, method, params, error } = object(text)?;
         let kind = match (&method, id) {
             (Some(_), Some(_)) => Kind::Request,
             (Some(_), None) => Kind::Notification,
@@ -104,11 +104,11 @@ impl<'a> Message<'a> {
     }
 
     fn params(&self) -> Params<'a> {
-        self.params.and_then(|params| serde_json::from_str(params.get()).ok()).unwrap_or_default()
+        self.params.and_then(|params| object(params.get())).unwrap_or_default()
     }
 
     fn meta(&self) -> Meta<'a> {
-        self.params().meta.and_then(|meta| serde_json::from_str(meta.get()).ok()).unwrap_or_default()
+        self.params().meta.and_then(|meta| object(meta.get())).unwrap_or_default()
     }
 }
 
@@ -124,6 +124,11 @@ impl Id {
             _ => None,
         }
     }
+}
+
+/// The members of an object; serde would take a list for them, too.
+fn object<'a, T: Deserialize<'a>>(text: &'a str) -> Option<T> {
+    text.trim_start().starts_with('{').then(|| serde_json::from_str(text).ok())?
 }
 
 /// `text` on one line: outside of texts, where JSON has no line breaks, they are blanks.
@@ -150,7 +155,7 @@ mod tests {
             (r#"{"result":{},"id":"a"}"#, Some(Kind::Response)),
             (r#"{"id":1,"id":2,"method":"ping"}"#, None),
             ("{}", None),
-            ("[]", None),
+            (r#"[1,"ping",null,null]"#, None),
             ("hello", None),
         ];
         for (text, kind) in rows {
