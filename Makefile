@@ -7,7 +7,7 @@ export RATELIMIT_VERSION := v1.4.1-0.20260122083618-3fb702589d36
 export CARGO_TARGET_DIR := $(CURDIR)/target
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help wasm build run check test lint doc unit wasm-test browser-test e2e screenshots differential conformance model reload soak limits-soak bench bench-decide run-check fuzz clean
+.PHONY: help wasm build run check test lint doc unit wasm-test browser-test e2e screenshots differential conformance model reload soak limits-soak bench bench-decide run-check fuzz dist clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -107,6 +107,9 @@ bench-decide: ## What a decision costs by the size of the policy; fails when it 
 SECONDS ?= 30
 fuzz: ## Try the readers on input nobody thought of: [SECONDS=30]
 	scripts/fuzz.sh $(SECONDS)
+
+dist: ## All that a release has, in target/dist: the plugin, its image, a static command line, SBOMs, licences, checksums
+	scripts/dist.sh
 
 run-check: ## Whether `make run` shows what it promises, and ends cleanly
 	scripts/run-check.sh

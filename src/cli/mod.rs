@@ -11,6 +11,7 @@ mod decide;
 mod flow;
 pub mod kubernetes;
 mod manifest;
+mod manual;
 pub mod outside;
 mod ratelimit;
 pub mod render;
@@ -65,6 +66,11 @@ enum Verb {
         #[command(subcommand)]
         platform: Platform,
     },
+    /// Print the script by which a shell completes this command line
+    Completions(manual::CompletionsArguments),
+    /// Write the manual's pages into a directory
+    #[command(hide = true)]
+    Man(manual::ManArguments),
 }
 
 #[derive(Debug, Subcommand)]
@@ -129,6 +135,8 @@ pub fn run() -> ExitCode {
         Verb::Render { platform: Platform::Istio(arguments) } => manifest::istio(&arguments),
         Verb::Render { platform: Platform::EnvoyGateway(arguments) } => manifest::envoy_gateway(&arguments),
         Verb::Render { platform: Platform::Ratelimit(arguments) } => ratelimit::run(&arguments),
+        Verb::Completions(arguments) => manual::completions(&arguments),
+        Verb::Man(arguments) => manual::man(&arguments),
     }
 }
 
