@@ -3,6 +3,8 @@
 # Tools are pinned here and nowhere else; those of tests/peers by their own lock files, wasm-bindgen by Cargo.lock.
 export ENVOY_VERSION := 1.40.0
 export RATELIMIT_VERSION := v1.4.1-0.20260122083618-3fb702589d36
+export CRANE_VERSION := v0.22.1
+export ACTIONLINT_VERSION := v1.7.12
 
 export CARGO_TARGET_DIR := $(CURDIR)/target
 .DEFAULT_GOAL := help
