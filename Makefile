@@ -9,7 +9,7 @@ export ACTIONLINT_VERSION := v1.7.12
 export CARGO_TARGET_DIR := $(CURDIR)/target
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help wasm build run check test lint doc unit wasm-test browser-test e2e screenshots differential conformance model reload soak limits-soak bench bench-decide run-check fuzz dist clean
+.PHONY: help wasm build run check test lint doc unit wasm-test browser-test e2e screenshots differential conformance model reload soak limits-soak bench bench-decide run-check fuzz dist dist-check pack-check clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,8 +17,8 @@ help: ## List the targets
 wasm: ## Build the plugin, target/wasm32-wasip1/release/mcp_policy.wasm
 	scripts/wasm.sh
 
-build: wasm ## Build the plugin and the command line, target/release/mcp-policy
-	cargo build --release --locked --bin mcp-policy
+build: wasm ## Build the plugin and the command line, target/cli/mcp-policy
+	cargo build --profile cli --locked --bin mcp-policy
 
 run: ## Serve a policy: [UPSTREAM=http://host:port/mcp] [POLICY=policies/x.json] [PORT=10000]
 	@scripts/run.sh
@@ -28,7 +28,7 @@ check: ## The fast checks: format, lint, unit tests
 	cargo fmt --check && cargo clippy --locked --all-targets -- -D warnings
 	cargo test --locked --lib --bins
 
-test: lint doc unit wasm-test browser-test fuzz e2e conformance run-check ## Everything that CI runs
+test: lint doc unit wasm-test browser-test fuzz e2e conformance run-check pack-check ## Everything that CI runs
 
 lint: ## Format and lint, for this machine, for Envoy and for browsers
 	scripts/need.sh rustfmt clippy
@@ -110,8 +110,14 @@ SECONDS ?= 30
 fuzz: ## Try the readers on input nobody thought of: [SECONDS=30]
 	scripts/fuzz.sh $(SECONDS)
 
-dist: ## All that a release has, in target/dist: the plugin, its image, a static command line, SBOMs, licences, checksums
+dist: ## All that a release has, into target/dist
 	scripts/dist.sh
+
+dist-check: ## Whether two builds of that are equal, and a registry and Envoy take the image
+	scripts/dist-check.sh
+
+pack-check: wasm ## The same but for the second build, with the command line of the tests
+	scripts/dist-check.sh packing
 
 run-check: ## Whether `make run` shows what it promises, and ends cleanly
 	scripts/run-check.sh

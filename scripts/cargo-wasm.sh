@@ -22,25 +22,10 @@ case $route in
   *) echo "cargo-wasm: MCP_POLICY_WASM_ROUTE is rustup or debian, not $route" >&2; exit 2 ;;
 esac
 
-# A module tells in its panics where the sources of each crate lie. Those places get names of their own, so that equal
-# sources make equal modules in whichever directory. Only in what is built to be kept: tests need not be built anew.
-flags=()
-keep_places_out() { # keep_places_out RUSTC
-  local from to
-  [ "$command" = build ] || return 0
-  while IFS='>' read -r from to; do flags+=("--remap-path-prefix=$from=$to"); done <<END
-$("$1" --print sysroot)/lib/rustlib/src/rust>/rustc/$("$1" -vV | sed -n 's/^commit-hash: //p')
-${CARGO_HOME:-$HOME/.cargo}/registry/src>/registry
-$PWD>/mcp-policy
-END
-}
-# In TOML, because there a path may have spaces.
-configured() { printf "target.$target.rustflags = ["; printf "'%s'," "$@"; printf ']'; }
-
 if [ "$route" = rustup ]; then
   echo "cargo-wasm: $target by route rustup ($(rustc --version))" >&2
-  keep_places_out rustc
-  [ -z "${flags[*]-}" ] || set -- --config "$(configured "${flags[@]}")" "$@"
+  # Only for what is kept: no test need be built anew for it.
+  [ "$command" != build ] || set -- --config "target.$target.rustflags = $(scripts/places.sh rustc)" "$@"
   exec cargo "$command" --target "$target" "$@"
 fi
 
@@ -61,14 +46,18 @@ unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
 export RUSTC_BOOTSTRAP=1 RUSTC=/usr/bin/rustc CARGO=/usr/bin/cargo
 name=$(tr 'a-z-' 'A-Z_' <<<"$target")
 export "CARGO_TARGET_${name}_LINKER=wasm-ld-19"
-case $target in *wasi*) flags+=(-L native=/usr/lib/wasm32-wasi) ;; esac
+libraries=()
+case $target in *wasi*) libraries=(-L native=/usr/lib/wasm32-wasi) ;; esac
+if [ "$command" = build ]; then
+  set -- --config "target.$target.rustflags = $(scripts/places.sh "$RUSTC" ${libraries[@]+"${libraries[@]}"})" "$@"
+else
+  export "CARGO_TARGET_${name}_RUSTFLAGS=${libraries[*]-}"
+fi
 # Its own directory, so that the two routes do not rebuild each other's work.
 export CARGO_TARGET_DIR=$PWD/target/debian
 cargo=/usr/bin/cargo
 # Cargo would take the clippy in the user's ~/.cargo/bin, which is another compiler's.
 [ "$command" != clippy ] || cargo=/usr/bin/cargo-clippy
-keep_places_out /usr/bin/rustc
-[ -z "${flags[*]-}" ] || set -- --config "$(configured "${flags[@]}")" "$@"
 "$cargo" "$command" -Zbuild-std=std,panic_abort --target "$target" "$@"
 
 # A module belongs where the other route leaves it. Removed first, because cargo links that name to its own copy.

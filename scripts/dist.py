@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Packs what `scripts/dist.sh` has built into target/dist: dist.py PLUGIN CLI TARGET.
+"""Packs what `scripts/dist.sh` has built: dist.py PLUGIN CLI TARGET DIRECTORY.
 
 Equal input makes equal files, byte by byte: entries are sorted, owners are 0, and the one time in them is
 SOURCE_DATE_EPOCH. There are well-kept tools for bills of materials and for licences (cargo-cyclonedx, cargo-about), but
@@ -18,11 +18,11 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tempfile
 import time
 import uuid
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-DIST = ROOT / "target" / "dist"
 EPOCH = int(os.environ["SOURCE_DATE_EPOCH"])
 # The engine of the playground lies inside the plugin.
 PLUGIN_TARGETS = ["wasm32-wasip1", "wasm32-unknown-unknown"]
@@ -271,23 +271,22 @@ def image(version, module):
 
 def command_line(cli, version, texts):
     """What the archive for one platform holds."""
-    pages = ROOT / "target" / "man"
-    shutil.rmtree(pages, ignore_errors=True)
-    pages.mkdir(parents=True)
-    run(cli, "man", str(pages))
+    pages = pathlib.Path(tempfile.mkdtemp())
+    run(cli, "man", pages)
     files = {"mcp-policy": (0o755, cli.read_bytes())}
     for name in ["LICENSE", "README.md", "CHANGELOG.md"]:
         files[name] = (0o644, (ROOT / name).read_bytes())
     for page in pages.iterdir():
         files[f"man/man1/{page.name}"] = (0o644, page.read_bytes())
+    shutil.rmtree(pages)
     # By the names under which each shell looks for them.
     for shell, name in [("bash", "bash/mcp-policy"), ("zsh", "zsh/_mcp-policy"), ("fish", "fish/mcp-policy.fish")]:
         files[f"completions/{name}"] = (0o644, run(cli, "completions", shell).encode())
     return {**files, **texts}
 
 
-def main(plugin, cli, target):
-    plugin, cli = pathlib.Path(plugin).resolve(), pathlib.Path(cli).resolve()
+def main(plugin, cli, target, directory):
+    plugin, cli, directory = (pathlib.Path(path).resolve() for path in (plugin, cli, directory))
     version = re.search(r'^version = "(.*)"$', (ROOT / "Cargo.toml").read_text(), re.MULTILINE).group(1)
     crates = Crates()
     in_plugin, in_cli = crates.graph(PLUGIN_TARGETS), crates.graph([target])
@@ -309,13 +308,13 @@ def main(plugin, cli, target):
     sums = "".join(f"{sha256(data)}  {path}\n" for path, data in sorted(files.items()))
     files["SHA256SUMS"] = sums.encode()
 
-    shutil.rmtree(DIST, ignore_errors=True)
+    shutil.rmtree(directory, ignore_errors=True)
     for path, data in [*files.items(), *((f"oci/{path}", data) for path, data in layout.items())]:
-        place = DIST / path
+        place = directory / path
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(data)
     for path, data in sorted(files.items()):
-        print(f"{len(data):>9}  target/dist/{path}")
+        print(f"{len(data):>9}  {path}")
     print(f"the image's digest is {digest}")
 
 

@@ -13,4 +13,4 @@ scripts/wasm.sh
 cli=$(MCP_POLICY_PLUGIN=$plugin scripts/static.sh)
 target=${cli#target/}
 # Not for the compilers: some build anew when it changes.
-SOURCE_DATE_EPOCH=$epoch scripts/dist.py "$plugin" "$cli" "${target%%/*}"
+SOURCE_DATE_EPOCH=$epoch scripts/dist.py "$plugin" "$cli" "${target%%/*}" target/dist

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Checks an image of the plugin as it is used: image-check.sh DIST PLUGIN. It is pushed to a registry, fetched again by the
+# Checks an image of the plugin as it is used: image-check.sh DIST PLUGIN CLI. It is pushed to a registry, fetched again by the
 # library with which Istio and Envoy Gateway fetch it, and comes back byte by byte; Envoy loads it, lets one call pass and
 # refuses another.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-dist=$1 plugin=$2
+dist=$1 plugin=$2 cli=$3
 : "${CRANE_VERSION:=$(sed -n 's/^export CRANE_VERSION *:= *//p' Makefile)}"
 work=$PWD/target/image-check
 fail() { echo "image-check: $1" >&2; exit 1; }
@@ -71,7 +71,7 @@ node -e '
   server.listen(0, "127.0.0.1", () => console.log("port " + server.address().port))' >"$work/server.log" 2>&1 &
 children+=($!)
 upstream=$(port_in "$work/server.log" 's/^port ([0-9]+)$/\1/p')
-target/debug/mcp-policy render envoy --policy policies/reference-server.json --wasm "$work/plugin.wasm" \
+"$cli" render envoy --policy policies/reference-server.json --wasm "$work/plugin.wasm" \
   --upstream "http://127.0.0.1:$upstream/mcp" --port 1 | sed 's/port_value: 1 }/port_value: 0 }/' >"$work/envoy.yaml"
 "$envoy" -c "$work/envoy.yaml" --concurrency 1 --disable-hot-restart --log-level warn \
   --config-yaml "admin: { address: { socket_address: { address: 127.0.0.1, port_value: 0 } } }" \

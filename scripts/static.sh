@@ -22,20 +22,13 @@ case $route in
   *) echo "static: MCP_POLICY_STATIC_ROUTE is musl or glibc, not $route" >&2; exit 2 ;;
 esac
 
-target=$host flags=(-C target-feature=+crt-static)
+target=$host
 if [ "$route" = musl ]; then
   target=$musl
   # The C in ring calls nothing of a C library, so the compiler that is there does, and no musl-gcc has to be installed.
   export "CC_${target//-/_}=cc"
 fi
 echo "static: $target ($(rustc --version))" >&2
-# Those of cargo-wasm.sh, for the same reason.
-list=
-while IFS='>' read -r from to; do flags+=("--remap-path-prefix=$from=$to"); done <<END
-$(rustc --print sysroot)/lib/rustlib/src/rust>/rustc/$(rustc -vV | sed -n 's/^commit-hash: //p')
-${CARGO_HOME:-$HOME/.cargo}/registry/src>/registry
-$PWD>/mcp-policy
-END
-for flag in "${flags[@]}"; do list+="'$flag',"; done
-cargo build --profile cli --locked --bin mcp-policy --target "$target" --config "target.$target.rustflags = [$list]" >&2
+flags=$(scripts/places.sh rustc -C target-feature=+crt-static)
+cargo build --profile cli --locked --bin mcp-policy --target "$target" --config "target.$target.rustflags = $flags" >&2
 echo "target/$target/cli/mcp-policy"

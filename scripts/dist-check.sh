@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# Checks what a release has. `dist-check.sh` builds all of it twice, the second time from a copy of the sources in another
+# directory, and compares byte by byte. `dist-check.sh packing` packs what the tests have built, the command line in their
+# profile, and takes seconds. Both then look at the files as those do who get them.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export CARGO_TARGET_DIR=$PWD/target
+plugin=$PWD/target/wasm32-wasip1/release/mcp_policy.wasm
+work=$PWD/target/dist-check
+fail() { echo "dist-check: $1" >&2; exit 1; }
+export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
+
+scripts/need.sh cargo python3 strip
+rm -rf "$work"
+mkdir -p "$work"
+if [ "${1:-}" = packing ]; then
+  dist=$work/first
+  cargo build --quiet --locked --bin mcp-policy
+  strip -o "$work/mcp-policy" target/debug/mcp-policy
+  target=$(rustc -vV | sed -n 's/^host: //p')
+  scripts/dist.py "$plugin" "$work/mcp-policy" "$target" "$dist" >"$work/first.log"
+  # Whatever differs from one machine to another must not show.
+  (umask 077 && TZ=Pacific/Kiritimati LC_ALL=C \
+    scripts/dist.py "$plugin" "$work/mcp-policy" "$target" "$work/second" >"$work/second.log")
+else
+  dist=$PWD/target/dist
+  scripts/dist.sh
+  git ls-files -co --exclude-standard -z | tar --null -T - -cf - | (mkdir "$work/elsewhere" && tar -xf - -C "$work/elsewhere")
+  began=$SECONDS
+  (unset CARGO_TARGET_DIR && "$work/elsewhere/scripts/dist.sh" >"$work/elsewhere.log" 2>&1) || { cat "$work/elsewhere.log" >&2; exit 1; }
+  echo "dist-check: built elsewhere in $((SECONDS - began)) s"
+  mv "$work/elsewhere/target/dist" "$work/second"
+fi
+diff -r "$dist" "$work/second" || fail "a second time there are other files"
+
+(cd "$dist" && sha256sum --quiet -c SHA256SUMS) || fail "SHA256SUMS is wrong"
+listed=$(cut -c67- "$dist/SHA256SUMS") there=$(cd "$dist" && find . -maxdepth 1 -type f ! -name SHA256SUMS | sed 's|^\./||' | LC_ALL=C sort)
+[ "$listed" = "$there" ] || fail "SHA256SUMS does not have every file"
+
+mkdir "$work/unpacked"
+tar -xzf "$dist"/*.tar.gz -C "$work/unpacked" --strip-components 1
+cli=$work/unpacked/mcp-policy
+"$cli" validate policies/reference-server.json || fail "the command line does not run"
+released=("$dist"/*.wasm)
+if [ "${1:-}" != packing ]; then
+  released+=("$cli")
+  ! readelf -d "$cli" | grep NEEDED || fail "the command line needs libraries"
+fi
+! grep -laF -e "$PWD/" -e "$HOME/" "${released[@]}" || fail "a program names directories of this machine"
+for verb in $("$cli" --help | sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p'); do
+  [ "$verb" = help ] || [ -s "$work/unpacked/man/man1/mcp-policy-$verb.1" ] || fail "there is no manual page of $verb"
+done
+bash -uc 'source "$1" && complete -p mcp-policy' bash "$work/unpacked/completions/bash/mcp-policy" >"$work/complete.log" ||
+  fail "bash does not take its completions"
+
+scripts/image-check.sh "$dist" "$plugin" "$cli"
+echo "dist-check: passed"
