@@ -36,6 +36,8 @@ lint: ## Format and lint, for this machine, for Envoy and for browsers
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	scripts/cargo-wasm.sh wasm32-wasip1 clippy --locked --lib -- -D warnings
 	scripts/cargo-wasm.sh wasm32-unknown-unknown clippy --locked --lib -- -D warnings
+	actionlint=$$(scripts/go-tool.sh github.com/rhysd/actionlint/cmd/actionlint $(ACTIONLINT_VERSION)) && \
+	  $$actionlint -shellcheck= -pyflakes= .github/workflows/*.yml
 
 doc: ## Build the library's documentation
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps

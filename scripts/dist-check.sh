@@ -46,7 +46,7 @@ if [ "${1:-}" != packing ]; then
   released+=("$cli")
   ! readelf -d "$cli" | grep NEEDED || fail "the command line needs libraries"
 fi
-! grep -laF -e "$PWD/" -e "$HOME/" "${released[@]}" || fail "a program names directories of this machine"
+! grep -laF -e "$PWD/" -e "${CARGO_HOME:-$HOME/.cargo}/" "${released[@]}" || fail "a program names directories of this machine"
 for verb in $("$cli" --help | sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p'); do
   [ "$verb" = help ] || [ -s "$work/unpacked/man/man1/mcp-policy-$verb.1" ] || fail "there is no manual page of $verb"
 done

@@ -1,16 +1,19 @@
 #!/usr/bin/env bash
 # Builds all that a release has, and leaves it in target/dist: the plugin, an OCI image of it, the command line as a static
 # program that carries the plugin, its manual and completions, bills of materials, licences and SHA256SUMS. Equal sources
-# make equal files, for the same compilers.
+# make equal files, for the same compilers. With MCP_POLICY_PLUGIN, the path of a plugin, that one is packed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/need.sh cargo python3
 # The one time that is in the files: that of the commit, unless it is given.
 epoch=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || echo 315532800)}
 
-plugin=$PWD/target/wasm32-wasip1/release/mcp_policy.wasm
-scripts/wasm.sh
-cli=$(MCP_POLICY_PLUGIN=$plugin scripts/static.sh)
+export MCP_POLICY_PLUGIN=${MCP_POLICY_PLUGIN:-}
+if [ -z "$MCP_POLICY_PLUGIN" ]; then
+  scripts/wasm.sh
+  MCP_POLICY_PLUGIN=$PWD/target/wasm32-wasip1/release/mcp_policy.wasm
+fi
+cli=$(scripts/static.sh)
 target=${cli#target/}
 # Not for the compilers: some build anew when it changes.
-SOURCE_DATE_EPOCH=$epoch scripts/dist.py "$plugin" "$cli" "${target%%/*}" target/dist
+SOURCE_DATE_EPOCH=$epoch scripts/dist.py "$MCP_POLICY_PLUGIN" "$cli" "${target%%/*}" target/dist
