@@ -53,5 +53,21 @@ done
 bash -uc 'source "$1" && complete -p mcp-policy' bash "$work/unpacked/completions/bash/mcp-policy" >"$work/complete.log" ||
   fail "bash does not take its completions"
 
+# docs/install.md is followed as it stands. In the place of what only a release has: curl takes files from here, skopeo
+# knows the digest, and cosign sees no more than that there is something to verify.
+mkdir -p "$work/followed/bin" "$work/followed/home"
+stand_in() { printf '#!/bin/sh\n%s\n' "$2" >"$work/followed/bin/$1" && chmod +x "$work/followed/bin/$1"; }
+stand_in curl "for url; do :; done; case \$url in *.sigstore.json) : >\"\${url##*/}\" ;; *) cp '$dist/'\"\${url##*/}\" . ;; esac"
+stand_in skopeo "[ \"\$1\" != inspect ] || cat '$dist'/*.digest"
+stand_in cosign 'for what; do :; done; case $what in *@sha256:*) ;; *) [ -s "$what" ] ;; esac'
+version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml) archive=$(cd "$dist" && echo *.tar.gz)
+grep -qx "version=$version" docs/install.md || fail "docs/install.md is of another version than $version"
+target=${archive#"mcp-policy-$version-"}
+awk '/^```sh$/ { on = 1; next } /^```$/ { on = 0 } on' docs/install.md |
+  sed "s/^target=.*/target=${target%.tar.gz}/" >"$work/followed/page.sh"
+(cd "$work/followed" && HOME=$work/followed/home PATH=$work/followed/bin:$PATH bash -euo pipefail page.sh) ||
+  fail "docs/install.md does not lead to the end"
+"$work/followed/home/.local/bin/mcp-policy" --version || fail "docs/install.md installs no command line"
+
 scripts/image-check.sh "$dist" "$plugin" "$cli"
 echo "dist-check: passed"

@@ -8,12 +8,12 @@ scripts/need.sh cargo python3
 # The one time that is in the files: that of the commit, unless it is given.
 epoch=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || echo 315532800)}
 
-export MCP_POLICY_PLUGIN=${MCP_POLICY_PLUGIN:-}
-if [ -z "$MCP_POLICY_PLUGIN" ]; then
+plugin=${MCP_POLICY_PLUGIN:-}
+if [ -z "$plugin" ]; then
   scripts/wasm.sh
-  MCP_POLICY_PLUGIN=$PWD/target/wasm32-wasip1/release/mcp_policy.wasm
+  plugin=$PWD/target/wasm32-wasip1/release/mcp_policy.wasm
 fi
-cli=$(scripts/static.sh)
+cli=$(MCP_POLICY_PLUGIN=$plugin scripts/static.sh)
 target=${cli#target/}
 # Not for the compilers: some build anew when it changes.
-SOURCE_DATE_EPOCH=$epoch scripts/dist.py "$MCP_POLICY_PLUGIN" "$cli" "${target%%/*}" target/dist
+SOURCE_DATE_EPOCH=$epoch scripts/dist.py "$plugin" "$cli" "${target%%/*}" target/dist

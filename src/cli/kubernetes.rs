@@ -18,10 +18,10 @@ const NAMESPACE_LINE: &str = r#"namespace: "mcp""#;
 const GATEWAY_LINE: &str =
     r#"targetRefs: [ { group: gateway.networking.k8s.io, kind: Gateway, name: "mcp-gateway" } ]"#;
 const ROUTE_LINE: &str = r#"targetRefs: [ { group: gateway.networking.k8s.io, kind: HTTPRoute, name: "mcp" } ]"#;
-const ISTIO_URL_LINE: &str = r#"url: "oci://registry.example.com/mcp-policy:0.1.0""#;
+const ISTIO_URL_LINE: &str = r#"url: "oci://ghcr.io/OWNER/mcp-policy:0.1.0""#;
 const IMAGE_TYPE_LINE: &str = "type: Image";
 const IMAGE_LINE: &str = "image:";
-const IMAGE_URL_LINE: &str = r#"url: "registry.example.com/mcp-policy:0.1.0""#;
+const IMAGE_URL_LINE: &str = r#"url: "ghcr.io/OWNER/mcp-policy:0.1.0""#;
 const SHA256_LINE: &str = r#"sha256: "0000000000000000000000000000000000000000000000000000000000000000""#;
 const ISTIO_CONFIGURATION_LINE: &str = "pluginConfig:";
 const ENVOY_GATEWAY_CONFIGURATION_LINE: &str = "config:";
@@ -244,12 +244,15 @@ fn image(reference: &str) -> Result<&str, RenderError> {
     let is_good = bare.split_once('/').is_some_and(|(registry, path)| {
         let (host, port) = registry.split_once(':').unwrap_or((registry, "443"));
         let is_port = port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok();
-        is_part(host) && host.chars().all(is_name) && is_port && path.split('/').all(is_part)
+        // A tag may have capitals, the name before it not: registries and proxies refuse it.
+        let name = path.split([':', '@']).next().unwrap_or(path);
+        let is_lower = !name.contains(|c: char| c.is_ascii_uppercase());
+        is_part(host) && host.chars().all(is_name) && is_port && path.split('/').all(is_part) && is_lower
     });
     if is_good {
         Ok(bare)
     } else {
-        Err(refused("image", reference, "must be like registry.example.com/mcp-policy:1.0.0"))
+        Err(refused("image", reference, "must be like registry.example.com/mcp-policy:1.0.0, in lower case"))
     }
 }
 

@@ -67,5 +67,6 @@ mod soak;
 mod streams;
 mod support;
 mod unreadable;
+mod upgrade;
 mod watched;
 mod wires;

@@ -222,7 +222,7 @@ fn what_cannot_be_rendered_says_why_in_one_line() {
     let (a, with_digest) = (digest("a"), format!("{IMAGE}@sha256:{}", digest("b")));
     let (upper, short) = (digest("A"), "a".repeat(63));
     let policy = ["--policy", POLICY];
-    let both: [(i32, &str, &[&str]); 30] = [
+    let both: [(i32, &str, &[&str]); 31] = [
         (1, "hides", &["--policy", &bad]),
         (2, "policies/none.json", &["--policy", "policies/none.json"]),
         (2, "hold_request_headers must be false", &["--config", &held]),
@@ -238,6 +238,7 @@ fn what_cannot_be_rendered_says_why_in_one_line() {
         (2, "must be like registry.example.com", &["--image", "x/y\"\nfailOpen: true", "--sha256", &a]),
         (2, "must be like registry.example.com", &["--image", "mcp-policy:1.0.0", "--sha256", &a]),
         (2, "must be like registry.example.com", &["--image", "x:y/mcp-policy", "--sha256", &a]),
+        (2, "in lower case", &["--image", "ghcr.io/OWNER/mcp-policy:1.0.0", "--sha256", &a]),
         (2, "must be like registry.example.com", &["--image", "x@y/mcp-policy", "--sha256", &a]),
         (2, "must have %XX", &["--url", "https://x/%zz", "--sha256", &a]),
         (2, "must have %XX", &["--url", "https://x/\"{}", "--sha256", &a]),
