@@ -451,3 +451,23 @@ fn approve_signs_with_a_key_that_it_made_itself() {
         assert!(!said.err.contains("c2hvcnQ"), "{}", said.err);
     }
 }
+
+#[test]
+fn shells_and_the_manual_are_told_of_each_verb() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let said = run(&["completions", shell], "");
+        assert_eq!((said.code, said.err.as_str()), (0, ""), "{shell}");
+        assert!(["validate", "render", "envoy-gateway", "--pin"].iter().all(|word| said.out.contains(word)), "{shell}");
+    }
+    let pages = Path::new(env!("CARGO_TARGET_TMPDIR")).join("man");
+    std::fs::create_dir_all(&pages).expect("a writable directory");
+    let said = run(&["man", pages.to_str().expect("UTF-8")], "");
+    assert_eq!((said.code, said.out + &said.err), (0, String::new()));
+    for page in ["mcp-policy.1", "mcp-policy-scan.1", "mcp-policy-render-istio.1"] {
+        assert!(pages.join(page).is_file(), "{page}");
+    }
+    let nowhere = run(&["man", "/no/such/directory"], "");
+    assert_eq!(nowhere.code, 2);
+    assert!(nowhere.err.starts_with("mcp-policy: /no/such/directory: "), "{}", nowhere.err);
+    assert_eq!(run(&["completions", "tcsh"], "").code, 2);
+}
