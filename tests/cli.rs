@@ -457,7 +457,7 @@ fn shells_and_the_manual_are_told_of_each_verb() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let said = run(&["completions", shell], "");
         assert_eq!((said.code, said.err.as_str()), (0, ""), "{shell}");
-        assert!(["validate", "render", "envoy-gateway", "--pin"].iter().all(|word| said.out.contains(word)), "{shell}");
+        assert!(["validate", "render", "envoy-gateway", "pin"].iter().all(|word| said.out.contains(word)), "{shell}");
     }
     let pages = Path::new(env!("CARGO_TARGET_TMPDIR")).join("man");
     std::fs::create_dir_all(&pages).expect("a writable directory");
