@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Checks what a release has. `dist-check.sh` builds all of it twice, the second time from a copy of the sources in another
-# directory, and compares byte by byte. `dist-check.sh packing` packs what the tests have built, the command line in their
-# profile, and takes seconds. Both then look at the files as those do who get them.
+# Checks what a release has. `dist-check.sh` builds all of it twice, the second time from a copy of the sources in
+# another directory, and compares byte by byte. `dist-check.sh packing` packs what the tests have built, the command line
+# in their profile, and takes seconds. Both then look at the files as those do who get them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export CARGO_TARGET_DIR=$PWD/target
@@ -25,17 +25,18 @@ if [ "${1:-}" = packing ]; then
 else
   dist=$PWD/target/dist
   scripts/dist.sh
-  git ls-files -co --exclude-standard -z | tar --null -T - -cf - | (mkdir "$work/elsewhere" && tar -xf - -C "$work/elsewhere")
+  mkdir "$work/elsewhere"
+  git ls-files -co --exclude-standard -z | tar --null -T - -cf - | tar -xf - -C "$work/elsewhere"
   began=$SECONDS
-  (unset CARGO_TARGET_DIR && "$work/elsewhere/scripts/dist.sh" >"$work/elsewhere.log" 2>&1) || { cat "$work/elsewhere.log" >&2; exit 1; }
+  "$work/elsewhere/scripts/dist.sh" >"$work/elsewhere.log" 2>&1 || { cat "$work/elsewhere.log" >&2; exit 1; }
   echo "dist-check: built elsewhere in $((SECONDS - began)) s"
   mv "$work/elsewhere/target/dist" "$work/second"
 fi
 diff -r "$dist" "$work/second" || fail "a second time there are other files"
 
 (cd "$dist" && sha256sum --quiet -c SHA256SUMS) || fail "SHA256SUMS is wrong"
-listed=$(cut -c67- "$dist/SHA256SUMS") there=$(cd "$dist" && find . -maxdepth 1 -type f ! -name SHA256SUMS | sed 's|^\./||' | LC_ALL=C sort)
-[ "$listed" = "$there" ] || fail "SHA256SUMS does not have every file"
+there=$(find "$dist" -maxdepth 1 -type f ! -name SHA256SUMS -printf '%f\n' | LC_ALL=C sort)
+[ "$(cut -c67- "$dist/SHA256SUMS")" = "$there" ] || fail "SHA256SUMS does not have every file"
 
 mkdir "$work/unpacked"
 tar -xzf "$dist"/*.tar.gz -C "$work/unpacked" --strip-components 1
@@ -46,7 +47,8 @@ if [ "${1:-}" != packing ]; then
   released+=("$cli")
   ! readelf -d "$cli" | grep NEEDED || fail "the command line needs libraries"
 fi
-! grep -laF -e "$PWD/" -e "${CARGO_HOME:-$HOME/.cargo}/" "${released[@]}" || fail "a program names directories of this machine"
+! grep -laF -e "$PWD/" -e "${CARGO_HOME:-$HOME/.cargo}/" "${released[@]}" ||
+  fail "a program names directories of this machine"
 for verb in $("$cli" --help | sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p'); do
   [ "$verb" = help ] || [ -s "$work/unpacked/man/man1/mcp-policy-$verb.1" ] || fail "there is no manual page of $verb"
 done
@@ -54,10 +56,11 @@ bash -uc 'source "$1" && complete -p mcp-policy' bash "$work/unpacked/completion
   fail "bash does not take its completions"
 
 # docs/install.md is followed as it stands. In the place of what only a release has: curl takes files from here, skopeo
-# knows the digest, and cosign sees no more than that there is something to verify.
+# knows the digest, and cosign looks for something to verify, and no further.
 mkdir -p "$work/followed/bin" "$work/followed/home"
 stand_in() { printf '#!/bin/sh\n%s\n' "$2" >"$work/followed/bin/$1" && chmod +x "$work/followed/bin/$1"; }
-stand_in curl "for url; do :; done; case \$url in *.sigstore.json) : >\"\${url##*/}\" ;; *) cp '$dist/'\"\${url##*/}\" . ;; esac"
+stand_in curl "for url; do :; done
+case \$url in *.sigstore.json) : >\"\${url##*/}\" ;; *) cp '$dist/'\"\${url##*/}\" . ;; esac"
 stand_in skopeo "[ \"\$1\" != inspect ] || cat '$dist'/*.digest"
 stand_in cosign 'for what; do :; done; case $what in *@sha256:*) ;; *) [ -s "$what" ] ;; esac'
 version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml) archive=$(cd "$dist" && echo *.tar.gz)

@@ -27,7 +27,7 @@ EPOCH = int(os.environ["SOURCE_DATE_EPOCH"])
 # The engine of the playground lies inside the plugin.
 PLUGIN_TARGETS = ["wasm32-wasip1", "wasm32-unknown-unknown"]
 # Licences under which a crate may be here. Another one is a decision that a person has to take.
-LICENCES = {"0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "BSL-1.0", "ISC", "MIT", "Unicode-3.0", "Unlicense", "Zlib"}
+LICENCES = {"Apache-2.0", "BSD-3-Clause", "BSL-1.0", "ISC", "MIT", "Unicode-3.0", "Unlicense", "Zlib"}
 MUSL = """Copyright © 2005-2020 Rich Felker, et al.
 
 Permission is hereby granted, free of charge, to any person obtaining
@@ -96,7 +96,8 @@ def licence(package):
     expression = (package["license"] or "").replace("/", " OR ")
     judged = re.sub(r"[A-Za-z0-9.-]+", lambda word: judge(word.group()), expression)
     if not expression or not eval(judged, {"__builtins__": {}}):  # of True, False, and, or and parentheses
-        fail(f"{package['name']} {package['version']}: the licence {expression or '(none)'} is not one of {sorted(LICENCES)}")
+        known = ", ".join(sorted(LICENCES))
+        fail(f"{package['name']} {package['version']}: the licence {expression or '(none)'} is none of {known}")
     return expression
 
 
@@ -235,14 +236,15 @@ def image(version, module):
     """The files of an OCI image layout, and the digest of the image in it.
 
     One layer with `plugin.wasm`, which is what both Istio and Envoy Gateway unpack ("compat" in the specification of
-    Wasm images that they share); layers of other types they take only in pairs. The platform is what `docker build` says,
-    for those who look at it. No times: the digest changes when the plugin does, and not with every commit.
+    Wasm images that they share); layers of other types they take only in pairs. The platform is what `docker build`
+    says, for those who look at it. No times: the digest changes when the plugin does, and not with every commit.
     """
     blobs = {}
 
     def blob(media_type, data):
-        blobs[f"blobs/sha256/{sha256(data)}"] = data
-        return {"mediaType": f"application/vnd.oci.image.{media_type}", "digest": f"sha256:{sha256(data)}", "size": len(data)}
+        digest = sha256(data)
+        blobs[f"blobs/sha256/{digest}"] = data
+        return {"mediaType": f"application/vnd.oci.image.{media_type}", "digest": f"sha256:{digest}", "size": len(data)}
 
     as_json = lambda value: json.dumps(value, separators=(",", ":")).encode()
     tar = archive({"plugin.wasm": (0o644, module)}, 0)
@@ -269,7 +271,7 @@ def image(version, module):
     return blobs, entry["digest"]
 
 
-def command_line(cli, version, texts):
+def command_line(cli, texts):
     """What the archive for one platform holds."""
     pages = pathlib.Path(tempfile.mkdtemp())
     run(cli, "man", pages)
@@ -299,8 +301,8 @@ def main(plugin, cli, target, directory):
     files[f"{name}-{target}.cdx.json"] = materials
     texts = licences(crates, version, in_plugin, in_cli).encode()
     files[f"{name}-licenses.txt"] = texts
-    inside = command_line(cli, version, {"THIRD-PARTY-LICENSES.txt": (0o644, texts), "mcp-policy.cdx.json": (0o644, materials)})
-    inside = {f"{name}-{target}/{path}": file for path, file in inside.items()}
+    about = {"THIRD-PARTY-LICENSES.txt": (0o644, texts), "mcp-policy.cdx.json": (0o644, materials)}
+    inside = {f"{name}-{target}/{path}": file for path, file in command_line(cli, about).items()}
     files[f"{name}-{target}.tar.gz"] = zipped(archive(inside, EPOCH))
     layout, digest = image(version, module)
     files[f"{name}-oci.tar"] = archive({path: (0o644, data) for path, data in layout.items()}, EPOCH)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Prints the path of a program that Go builds from its module: go-tool.sh PACKAGE VERSION. Another version of it, or none,
-# is exchanged for it under target/tools.
+# Prints the path of a program that Go builds from its module: go-tool.sh PACKAGE VERSION. Another version of it, or
+# none, is exchanged for it under target/tools.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 package=$1 version=$2

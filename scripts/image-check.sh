@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Checks an image of the plugin as it is used: image-check.sh DIST PLUGIN CLI. It is pushed to a registry, fetched again by the
-# library with which Istio and Envoy Gateway fetch it, and comes back byte by byte; Envoy loads it, lets one call pass and
-# refuses another.
+# Checks an image of the plugin as it is used: image-check.sh DIST PLUGIN CLI. It is pushed to a registry, fetched again
+# by the library with which Istio and Envoy Gateway fetch it, and comes back byte by byte; Envoy loads it, lets one call
+# pass and refuses another.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 dist=$1 plugin=$2 cli=$3
@@ -65,7 +65,8 @@ node -e '
   const server = require("http").createServer((request, response) => {
     request.resume().on("end", () => {
       response.setHeader("content-type", "application/json");
-      response.end(JSON.stringify({ jsonrpc: "2.0", id: 1, result: { content: [{ type: "text", text: "from the server" }] } }));
+      const content = [{ type: "text", text: "from the server" }];
+      response.end(JSON.stringify({ jsonrpc: "2.0", id: 1, result: { content } }));
     });
   });
   server.listen(0, "127.0.0.1", () => console.log("port " + server.address().port))' >"$work/server.log" 2>&1 &

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Prints the path of a container registry: the docker-registry in the PATH, or else Debian's, unpacked under target/registry.
-# Needs no root. What else it has to say goes to stderr.
+# Prints the path of a container registry: the docker-registry in the PATH, or else Debian's, unpacked under
+# target/registry. Needs no root. What else it has to say goes to stderr.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 place=$PWD/target/registry

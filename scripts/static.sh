@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Builds the command line as one file that needs no libraries of the machine it runs on, and prints its path. musl is what
-# is linked, whose standard library rustup ships; where that cannot be had it is glibc, which still looks names up by
-# libraries of its own version. MCP_POLICY_STATIC_ROUTE=musl|glibc forces one. Says on stderr which one it took.
+# Builds the command line as one file that needs no libraries of the machine it runs on, and prints its path. musl is
+# what is linked, whose standard library rustup ships; where that cannot be had it is glibc, which still looks names up
+# by libraries of its own version. MCP_POLICY_STATIC_ROUTE=musl|glibc forces one. Says on stderr which one it took.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export CARGO_TARGET_DIR=$PWD/target
@@ -9,7 +9,7 @@ scripts/need.sh cargo cc
 
 host=$(rustc -vV | sed -n 's/^host: //p')
 case $host in *-linux-*) ;; *) echo "static: only Linux has static programs, this is $host" >&2; exit 2 ;; esac
-musl=${host%-gnu*}-musl
+musl=${host%-*}-musl
 has_musl() {
   [ -d "$(rustc --print sysroot)/lib/rustlib/$musl/lib" ] && return
   command -v rustup >/dev/null && RUST_BACKTRACE=0 rustup target add "$musl" >&2
