@@ -167,8 +167,8 @@ def licences(crates, version, plugin, cli):
     return "\n".join([head, "", *listed, *(f"\n{bar}\n{names}\n{bar}\n\n{text}" for names, text in texts), ""])
 
 
-def bill(crates, name, version, artifact, graph, parts=()):
-    """A bill of materials (CycloneDX 1.5). `parts` are files inside of it that have one of their own."""
+def bill(crates, name, version, artifact, graph, parts={}):
+    """A bill of materials (CycloneDX 1.5). `parts` are files inside of it, by name."""
     purl = lambda crate: "pkg:cargo/{}@{}".format(*crate)
     ours = next(iter(graph))
     own = crates.packages[ours]
@@ -190,11 +190,11 @@ def bill(crates, name, version, artifact, graph, parts=()):
     std["description"] = "Rust's standard library"
     std["licenses"] = [{"expression": "MIT OR Apache-2.0"}]
     components.append(std)
-    for part in parts:
-        component = {"type": "file", "bom-ref": part.name, "name": part.name, "version": version}
-        components.append({**component, "scope": "required", "hashes": hashes(part.read_bytes())})
+    for part, data in parts.items():
+        component = {"type": "file", "bom-ref": part, "name": part, "version": version}
+        components.append({**component, "scope": "required", "hashes": hashes(data)})
     depends = {purl(crate): sorted(purl(other) for other in others) for crate, others in graph.items()}
-    depends[purl(ours)] += [std["bom-ref"], *(part.name for part in parts)]
+    depends[purl(ours)] += [std["bom-ref"], *parts]
     described = {"type": "application", "bom-ref": purl(ours), "name": name, "version": version}
     described["description"] = own["description"]
     described["hashes"] = hashes(artifact)
@@ -297,7 +297,7 @@ def main(plugin, cli, target, directory):
     files = {f"{name}.wasm": module}
     files[f"{name}.wasm.cdx.json"] = bill(crates, "mcp-policy.wasm", version, module, in_plugin).encode()
     with_plugin = {crate: in_cli.get(crate, set()) | in_plugin.get(crate, set()) for crate in [*in_cli, *in_plugin]}
-    materials = bill(crates, "mcp-policy", version, cli.read_bytes(), with_plugin, [plugin]).encode()
+    materials = bill(crates, "mcp-policy", version, cli.read_bytes(), with_plugin, {f"{name}.wasm": module}).encode()
     files[f"{name}-{target}.cdx.json"] = materials
     texts = licences(crates, version, in_plugin, in_cli).encode()
     files[f"{name}-licenses.txt"] = texts
