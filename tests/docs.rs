@@ -3,11 +3,14 @@
 // A test is a host: it may read files, and what it finds missing ends it.
 #![allow(clippy::disallowed_methods, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+#[path = "support/pages.rs"]
+mod pages;
+
 use mcp_policy::cases::CaseFile;
 use mcp_policy::config::{Gate, Role};
 use mcp_policy::policy::Policy;
+use pages::{examples, fits, quoted, read, root, rows};
 use serde_json::{Value, json};
-use std::path::Path;
 
 const LIBRARY: &str = include_str!("../docs/policies.md");
 const POLICY: &str = include_str!("../docs/policy.md");
@@ -15,56 +18,6 @@ const PROBLEMS: &str = include_str!("../docs/problems.md");
 const SECURITY: &str = include_str!("../docs/security.md");
 /// What stands for the hash of somebody's token.
 const HASH: &str = "<64 hex digits>";
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn read(path: &str) -> String {
-    std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
-}
-
-/// The JSON of a page.
-fn examples(page: &str) -> impl Iterator<Item = &str> {
-    page.split("\n```json\n").skip(1).map(|rest| rest.split_once("\n```").expect("an end").0)
-}
-
-/// What a line of a table has between its bars.
-fn cells(line: &str) -> Vec<&str> {
-    line.trim_matches('|').split(" | ").map(str::trim).collect()
-}
-
-/// What stands between backticks, single or doubled.
-fn quoted(text: &str) -> Vec<&str> {
-    let (mut found, mut rest) = (Vec::new(), text);
-    while let Some((_, after)) = rest.split_once('`') {
-        let (inside, after) = match after.strip_prefix('`') {
-            Some(after) => after.split_once("``"),
-            None => after.split_once('`'),
-        }
-        .expect("an end");
-        found.push(inside);
-        rest = after;
-    }
-    found
-}
-
-/// The rows of the tables of `page` whose head begins with the cell `first`.
-fn rows<'p>(page: &'p str, first: &str) -> Vec<Vec<&'p str>> {
-    let mut lines = page.lines().peekable();
-    let mut found = Vec::new();
-    while let Some(line) = lines.next() {
-        if line.starts_with('|') {
-            let is_wanted = cells(line).first() == Some(&first);
-            while let Some(row) = lines.next_if(|line| line.starts_with('|')) {
-                if is_wanted && !row.starts_with("| ---") {
-                    found.push(cells(row));
-                }
-            }
-        }
-    }
-    found
-}
 
 /// The documents that `example` may be a part of, each with a place that it may have there.
 fn placed(example: &str) -> [String; 5] {
@@ -155,18 +108,6 @@ fn the_tables_have_every_problem_and_no_other() {
     let rows = rows(PROBLEMS, "text");
     let texts: Vec<&str> = rows.iter().flat_map(|row| quoted(row.first().expect("a cell"))).collect();
     let known = known_problems();
-    // What differs is any text.
-    let fits = |text: &str, problem: &str| {
-        let mut parts = text.split('…');
-        let Some(mut rest) = parts.next().and_then(|first| problem.strip_prefix(first)) else { return false };
-        let parts: Vec<&str> = parts.collect();
-        let Some((last, middle)) = parts.split_last() else { return rest.is_empty() };
-        for part in middle {
-            let Some((_, after)) = rest.split_once(part) else { return false };
-            rest = after;
-        }
-        rest.len() >= last.len() && rest.ends_with(last)
-    };
     for text in &texts {
         assert!(known.iter().any(|problem| fits(text, problem)), "no document has the problem: {text}");
     }
@@ -228,22 +169,7 @@ fn every_link_leads_somewhere() {
             .map(|line| anchor(line.trim_start_matches(['#', ' '])))
             .collect()
     };
-    let names = [
-        "admin-api",
-        "approvals",
-        "cli",
-        "configuration",
-        "decisions",
-        "deploy",
-        "grants",
-        "playground",
-        "policies",
-        "policy",
-        "problems",
-        "security",
-    ];
-    let docs = names.map(|name| format!("docs/{name}.md"));
-    for page in docs.iter().map(String::as_str).chain(["README.md", "SECURITY.md"]) {
+    for page in &pages::all() {
         let text = read(page);
         for link in text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link) {
             if link.contains("://") {
