@@ -104,9 +104,10 @@ impl Block {
             return vec![Step { command: self.text.clone(), prints: None }];
         };
         let steps = session.split("\n$ ").map(|step| {
-            let is_last = |(at, _): &(usize, &str)| !step[..*at].ends_with('\\');
+            let is_last = |(at, _): &(usize, &str)| !step.get(..*at).is_some_and(|line| line.ends_with('\\'));
             let end = step.match_indices('\n').find(is_last).map_or(step.len(), |(at, _)| at);
-            Step { command: step[..end].to_owned(), prints: Some(step[end..].trim_start_matches('\n')) }
+            let (command, prints) = step.split_at(end);
+            Step { command: command.to_owned(), prints: Some(prints.trim_start_matches('\n')) }
         });
         steps.collect()
     }
