@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 const LIBRARY: &str = include_str!("../docs/policies.md");
 const POLICY: &str = include_str!("../docs/policy.md");
 const PROBLEMS: &str = include_str!("../docs/problems.md");
+const QUESTIONS: &str = include_str!("../docs/faq.md");
 const SECURITY: &str = include_str!("../docs/security.md");
 /// What stands for the hash of somebody's token.
 const HASH: &str = "<64 hex digits>";
@@ -34,7 +35,7 @@ fn placed(example: &str) -> [String; 5] {
 #[test]
 fn every_example_of_a_policy_loads() {
     let mut count = 0;
-    for example in examples(POLICY) {
+    for example in examples(POLICY).chain(examples(QUESTIONS)) {
         // Cases are about another policy, so they are read and not run.
         let is_case = |text: &str| CaseFile::parse(text).is_ok();
         let is_cases = is_case(example) || is_case(&format!(r#"{{"cases":[{example}]}}"#));
@@ -155,6 +156,25 @@ fn the_library_has_the_policies_and_cases_that_its_page_says() {
         let cases = CaseFile::parse(&read(&format!("policies/{name}.cases.json"))).expect("cases").cases.len();
         assert_eq!(row[3], cases.to_string(), "{name}");
         assert!(cases >= 12, "{name} has too few cases");
+    }
+}
+
+/// How many tools of which risk the page of questions says that a server has: as many as have the rule of that risk.
+#[test]
+fn the_servers_have_as_many_tools_of_each_risk_as_the_page_says() {
+    let rows: Vec<Vec<&str>> = rows(QUESTIONS, "server");
+    assert!(rows.len() >= 2, "{rows:?}");
+    for row in rows {
+        let name = quoted(row[0])[0];
+        let policy: Value = serde_json::from_str(&read(&format!("policies/{name}.json"))).expect("JSON");
+        let entries: Vec<&Value> = policy["tools"].as_object().expect("entries").values().collect();
+        let count = |is_meant: &dyn Fn(&Value) -> bool| entries.iter().filter(|entry| is_meant(entry)).count();
+        let limited_to = |max: u64| count(&|entry| entry["limits"][0]["max"] == max);
+        let hidden = policy["hide"].as_array().expect("a list").len();
+        let read = count(&|entry| entry.as_object().is_some_and(serde_json::Map::is_empty));
+        let financial = count(&|entry| entry.get("require_approval").is_some());
+        let counts = [entries.len() + hidden, read, limited_to(30), limited_to(10), hidden, financial];
+        assert_eq!(row[1..], counts.map(|count| count.to_string()), "{name}");
     }
 }
 
