@@ -30,6 +30,7 @@ mod bad_input;
 mod cases;
 mod claims;
 mod clients;
+mod commands;
 mod configuration;
 mod conformance;
 mod console;

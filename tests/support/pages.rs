@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test takes what it is about")]
 
+use mcp_policy::approvals::Id;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -139,17 +140,35 @@ pub fn blocks(page: &str) -> Vec<Block> {
     found
 }
 
-/// A directory to run commands in: with the policies and pages of the checkout, and no other programs than it was given.
+/// A directory to run commands in: with the folders of the checkout that pages name, and no other programs than it was given.
 pub struct Sandbox {
     directory: PathBuf,
-    /// What pages write in the place of something of the reader's own, and what stands for it.
+    /// What pages write in the place of something of the reader's own, and what stands for it; the first one holds.
     pub stands_for: Vec<(String, String)>,
 }
 
 /// What the pages take for granted on every machine.
 const TOOLS: &[&str] = &["cat", "cp", "mkdir", "mv", "openssl", "rm", "sed", "sha256sum", "sh"];
 
-fn of_this_machine(tool: &str) -> PathBuf {
+/// Programs that are not run, why, and what stands for them.
+pub const ELSEWHERE: &[(&str, &str, &str)] = &[
+    (
+        "kubectl",
+        "takes a cluster; tests/kubernetes holds what is applied against the schemas",
+        r#"while [ $# -gt 0 ]; do
+  if [ "$1" = -f ]; then shift; [ -s "$1" ] || { echo "kubectl: there is no $1" >&2; exit 1; }; fi
+  shift
+done"#,
+    ),
+    (
+        "make",
+        "each target is what CI runs, or is run by one that CI runs; that there is such a target can be known",
+        r#"PATH="$OUTSIDE" exec make -C "$CHECKOUT" --dry-run --no-print-directory "$@" >/dev/null"#,
+    ),
+];
+
+/// A program of this machine.
+pub fn of_this_machine(tool: &str) -> PathBuf {
     let path = std::env::var("PATH").expect("a PATH");
     let found = path.split(':').map(|folder| Path::new(folder).join(tool)).find(|path| path.exists());
     found.unwrap_or_else(|| panic!("{tool} is missing"))
@@ -161,12 +180,25 @@ impl Sandbox {
         let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         let _ = fs::remove_dir_all(&directory);
         fs::create_dir_all(directory.join("bin")).expect("a writable directory");
-        for folder in ["docs", "envoy", "policies"] {
+        for folder in ["docs", "envoy", "policies", "target"] {
             std::os::unix::fs::symlink(root().join(folder), directory.join(folder)).expect("a link");
         }
-        let sandbox = Self { directory, stands_for: Vec::new() };
+        let id = Id { digest: [7; 32], created: 1_795_243_342_123 }.to_string();
+        let stands_for = [
+            ("ap_zX9…", id.clone()),
+            ("ap_…", id),
+            ("\"$DIGEST\"", "0".repeat(64)),
+            ("/etc/mcp/", format!("{}/", directory.display())),
+        ];
+        let stands_for = stands_for.map(|(from, to)| (from.to_owned(), to)).into();
+        let sandbox = Self { directory, stands_for };
         for tool in TOOLS {
             sandbox.give(tool, &of_this_machine(tool));
+        }
+        for (name, _, script) in ELSEWHERE {
+            let path = std::env::var("PATH").expect("a PATH");
+            let script = script.replace("$OUTSIDE", &path).replace("$CHECKOUT", root().to_str().expect("UTF-8"));
+            sandbox.stand_in(name, &script);
         }
         sandbox.give("mcp-policy", Path::new(env!("CARGO_BIN_EXE_mcp-policy")));
         sandbox
