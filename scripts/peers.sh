@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs the real MCP servers and clients that tests/peers pins into target/peers; `peers.sh npm` only those for node,
-# which is all that `make run` needs. `peers.sh conformance` brings the conformance suites too, with a node of their own.
+# which is all that `make run` needs. `peers.sh conformance` brings the conformance suites too, with a node of their own,
+# and `peers.sh inspector` no more than what docs/getting-started.md runs by npx.
 # What is there already, of the same versions, is left alone.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -17,6 +18,10 @@ install_node_packages() { # install_node_packages DIRECTORY
   cp "$1/package-lock.json" "$1/node_modules/.installed-from"
 }
 
+if [ "${1:-}" = inspector ]; then
+  install_node_packages "$peers/inspector"
+  exit
+fi
 install_node_packages "$peers"
 [ "${1:-}" != npm ] || exit 0
 [ "${1:-}" != conformance ] || install_node_packages "$peers/conformance"
