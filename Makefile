@@ -2,6 +2,7 @@
 
 # Tools are pinned here and nowhere else; those of tests/peers by their own lock files, wasm-bindgen by Cargo.lock.
 export ENVOY_VERSION := 1.40.0
+export FUNC_E_VERSION := v1.6.0
 export RATELIMIT_VERSION := v1.4.1-0.20260122083618-3fb702589d36
 export CRANE_VERSION := v0.22.1
 export ACTIONLINT_VERSION := v1.7.12
@@ -9,10 +10,10 @@ export ACTIONLINT_VERSION := v1.7.12
 export CARGO_TARGET_DIR := $(CURDIR)/target
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help wasm build run check test lint doc unit wasm-test browser-test e2e screenshots differential conformance model reload soak limits-soak bench bench-decide run-check fuzz dist dist-check pack-check clean
+.PHONY: help wasm build run check test lint doc unit wasm-test browser-test e2e screenshots differential conformance model reload soak limits-soak bench bench-decide run-check getting-started fuzz dist dist-check pack-check clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 wasm: ## Build the plugin, target/wasm32-wasip1/release/mcp_policy.wasm
 	scripts/wasm.sh
@@ -28,7 +29,7 @@ check: ## The fast checks: format, lint, unit tests
 	cargo fmt --check && cargo clippy --locked --all-targets -- -D warnings
 	cargo test --locked --lib --bins
 
-test: lint doc unit wasm-test browser-test fuzz e2e conformance run-check pack-check ## Everything that CI runs
+test: lint doc unit wasm-test browser-test fuzz e2e conformance run-check getting-started pack-check ## Everything that CI runs
 
 lint: ## Format and lint, for this machine, for Envoy and for browsers
 	scripts/need.sh rustfmt clippy
@@ -62,6 +63,7 @@ e2e: wasm ## Real clients, a real Envoy and real servers
 	scripts/need.sh curl openssl
 	scripts/peers.sh
 	scripts/ratelimit.sh
+	scripts/func-e.sh
 	scripts/differential.sh
 	envoy=$$(scripts/envoy.sh) && chromium=$$(scripts/chromium.sh) && MCP_POLICY_E2E=required MCP_POLICY_ENVOY=$$envoy \
 	  MCP_POLICY_CHROMIUM=$$chromium cargo test --locked --test envoy -- --skip conformance::
@@ -123,6 +125,9 @@ pack-check: wasm ## The same but for the second build, with the command line of 
 
 run-check: ## Whether `make run` shows what it promises, and ends cleanly
 	scripts/run-check.sh
+
+getting-started: wasm ## Do what docs/getting-started.md says, and compare with what is recorded
+	scripts/getting-started.sh
 
 clean: ## Remove all that was built or installed here
 	rm -rf target

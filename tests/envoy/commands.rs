@@ -10,11 +10,8 @@ use super::support::envoy::Envoy;
 use super::support::everything::Everything;
 use super::support::parts::{PEERS, Parts, root};
 use super::support::upstream::Upstream;
-use pages::{Block, Sandbox, all, blocks};
+use pages::{BY_A_SCRIPT, Block, Sandbox, all, blocks};
 use std::fs;
-
-/// Pages whose blocks need each other and a terminal; a script runs them, and records what it saw.
-const BY_A_SCRIPT: &[&str] = &["docs/getting-started.md", "docs/func-e.md"];
 
 /// The blocks of a page that take a server or a proxy, and, where it has any, a sandbox to run all of its blocks in.
 fn sandbox(page: &str, about: impl Fn(&Block) -> bool) -> Option<(Sandbox, Vec<Block>)> {

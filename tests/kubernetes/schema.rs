@@ -61,6 +61,15 @@ fn errors(schema: &Value, object: &Value) -> Vec<String> {
     validator.iter_errors(object).map(|error| format!("{}: {error}", error.instance_path())).collect()
 }
 
+/// The file in `MCP_POLICY_MANIFEST`, which `scripts/getting-started.sh` has had rendered.
+#[test]
+fn the_manifest_that_is_named_is_what_istio_takes() {
+    let Some(file) = std::env::var_os("MCP_POLICY_MANIFEST") else { return };
+    let Some([wasm_plugin, _]) = istio_schemas() else { return };
+    let text = std::fs::read_to_string(file).expect("a file");
+    assert_eq!(errors(&wasm_plugin, &documents(&text)[0]), [""; 0]);
+}
+
 #[test]
 fn istio_takes_what_is_rendered() {
     let Some(schemas) = istio_schemas() else { return };

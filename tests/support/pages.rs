@@ -83,6 +83,9 @@ pub fn fits(pattern: &str, text: &str) -> bool {
     rest.len() >= last.len() && rest.ends_with(last)
 }
 
+/// Pages whose blocks go on from each other, in several terminals: each has a script, which runs them as they stand.
+pub const BY_A_SCRIPT: &[&str] = &["docs/getting-started.md"];
+
 /// A fenced block of commands.
 #[derive(Debug)]
 pub struct Block {
@@ -132,6 +135,8 @@ pub fn blocks(page: &str) -> Vec<Block> {
         };
         let inside = lines.by_ref().map(|(_, line)| line.strip_prefix(indent).unwrap_or(line));
         let text: Vec<&str> = inside.take_while(|line| !line.starts_with("```")).collect();
+        // What follows is for the script that runs it.
+        let language = language.split(' ').next().expect("a part");
         let is_session = text.iter().any(|line| line.starts_with("$ "));
         if is_session || ["sh", "bash", "shell", "console"].contains(&language) {
             found.push(Block { place: format!("{page}:{}", index + 1), text: text.join("\n") });
