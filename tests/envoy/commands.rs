@@ -5,13 +5,15 @@
 mod pages;
 
 use super::approvals::{TOKEN, start as start_for_approvals, sum, waits};
+use super::func_e::{FUNC_E, FuncE};
 use super::support::clients::{Outcome, Step, typescript};
 use super::support::envoy::Envoy;
 use super::support::everything::Everything;
-use super::support::parts::{PEERS, Parts, root};
+use super::support::parts::{PEERS, PYTHON, Parts, root};
 use super::support::upstream::Upstream;
 use pages::{BY_A_SCRIPT, Block, Sandbox, all, blocks};
 use std::fs;
+use std::path::Path;
 
 /// The blocks of a page that take a server or a proxy, and, where it has any, a sandbox to run all of its blocks in.
 fn sandbox(page: &str, about: impl Fn(&Block) -> bool) -> Option<(Sandbox, Vec<Block>)> {
@@ -27,7 +29,7 @@ fn is_about_approvals(block: &Block) -> bool {
 
 #[test]
 fn each_block_before_a_server_does_what_its_page_says() {
-    let Some(parts) = Parts::with_peers() else { return };
+    let Some(parts) = Parts::with(&[PEERS, PYTHON, FUNC_E]) else { return };
     let server = Everything::start("commands.server");
     let program = root().join(PEERS).join("node_modules/@modelcontextprotocol/server-everything/dist/index.js");
     let mut served = 0;
@@ -43,6 +45,9 @@ fn each_block_before_a_server_does_what_its_page_says() {
         // What it is to serve is looked at by the real one, and left for this test to serve.
         let look = r#"[ "$1" != -c ] || { cp "$2" served.yaml; set -- --mode validate "$@"; }"#;
         sandbox.stand_in("envoy", &format!("{look}\nexec {} \"$@\"", parts.envoy.display()));
+        let envoy = sandbox.path("bin/envoy");
+        let func_e = FuncE::new(&format!("commands-{}.func-e", page.replace('/', "-")), Path::new(&envoy));
+        sandbox.give("func-e", &func_e.program);
         for block in blocks.iter().filter(|block| !is_about_approvals(block)) {
             sandbox.run(block);
             if let Ok(file) = fs::read_to_string(sandbox.path("served.yaml")) {

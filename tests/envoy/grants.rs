@@ -53,7 +53,7 @@ pub(super) fn jwks(file: &str, issuer: &Issuer) -> String {
     fill(file, "{\"kty\":", [issuer.jwk().trim_start_matches("{\"kty\":")])
 }
 
-pub(super) fn sha256(token: &str) -> String {
+pub(super) fn sha256(token: impl AsRef<[u8]>) -> String {
     Sha256::digest(token).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -39,6 +39,7 @@ mod differential;
 mod faults;
 mod forwarding;
 mod framing;
+mod func_e;
 mod grants;
 mod held;
 mod hostile;

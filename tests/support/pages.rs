@@ -166,6 +166,12 @@ pub const ELSEWHERE: &[(&str, &str, &str)] = &[
 done"#,
     ),
     (
+        "go",
+        "downloads and builds; that it is the version that scripts/func-e.sh builds for the tests can be known",
+        r#"version=$(sed -n 's/^export FUNC_E_VERSION *:= *//p' "$CHECKOUT/Makefile")
+[ "$*" = "install github.com/tetratelabs/func-e/cmd/func-e@$version" ]"#,
+    ),
+    (
         "make",
         "each target is what CI runs, or is run by one that CI runs; that there is such a target can be known",
         r#"PATH="$OUTSIDE" exec make -C "$CHECKOUT" --dry-run --no-print-directory "$@" >/dev/null"#,
