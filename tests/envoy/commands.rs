@@ -2,7 +2,7 @@
 //! front of a real Envoy, or at a real admin side. The others are run by `tests/commands.rs`.
 
 #[path = "../support/pages.rs"]
-mod pages;
+pub(super) mod pages;
 
 use super::approvals::{TOKEN, start as start_for_approvals, sum, waits};
 use super::func_e::{FUNC_E, FuncE};

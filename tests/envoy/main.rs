@@ -68,6 +68,7 @@ mod sections;
 mod soak;
 mod streams;
 mod support;
+mod troubleshooting;
 mod unreadable;
 mod upgrade;
 mod watched;
