@@ -13,6 +13,7 @@ use super::support::parts::{PEERS, PYTHON, Parts, root};
 use super::support::upstream::Upstream;
 use pages::{BY_A_SCRIPT, Block, Sandbox, all, blocks};
 use std::fs;
+use std::net::TcpListener;
 use std::path::Path;
 
 /// The blocks of a page that take a server or a proxy, and, where it has any, a sandbox to run all of its blocks in.
@@ -25,6 +26,27 @@ fn sandbox(page: &str, about: impl Fn(&Block) -> bool) -> Option<(Sandbox, Vec<B
 
 fn is_about_approvals(block: &Block) -> bool {
     block.steps().iter().any(|step| step.command.contains("mcp-policy approvals"))
+}
+
+/// Has `mcp-policy run` serve until it says that it does, and then end as by Ctrl-C. What is given beside is ports.
+fn serve_for_a_moment(sandbox: &Sandbox, envoy: &Path) {
+    let program = env!("CARGO_BIN_EXE_mcp-policy");
+    let ports = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
+    let [port, admin] = ports.map(|listener| listener.local_addr().expect("an address").port());
+    fs::remove_file(sandbox.path("bin/mcp-policy")).expect("the link");
+    let script = format!(
+        r#"[ "$1" = run ] || exec {program} "$@"
+shift
+ENVOY={} {program} run --port {port} --admin-port {admin} "$@" 2>run.err &
+until grep -q 'Ctrl-C ends it' run.err; do
+  kill -0 $! || {{ cat run.err >&2; exit 1; }}
+  sleep 0.1
+done
+kill -TERM $!
+wait $!"#,
+        envoy.display()
+    );
+    sandbox.stand_in("mcp-policy", &script);
 }
 
 #[test]
@@ -48,6 +70,7 @@ fn each_block_before_a_server_does_what_its_page_says() {
         let envoy = sandbox.path("bin/envoy");
         let func_e = FuncE::new(&format!("commands-{}.func-e", page.replace('/', "-")), Path::new(&envoy));
         sandbox.give("func-e", &func_e.program);
+        serve_for_a_moment(&sandbox, &parts.envoy);
         for block in blocks.iter().filter(|block| !is_about_approvals(block)) {
             sandbox.run(block);
             if let Ok(file) = fs::read_to_string(sandbox.path("served.yaml")) {

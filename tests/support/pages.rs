@@ -153,7 +153,7 @@ pub struct Sandbox {
 }
 
 /// What the pages take for granted on every machine.
-const TOOLS: &[&str] = &["cat", "cp", "mkdir", "mv", "openssl", "rm", "sed", "sha256sum", "sh"];
+const TOOLS: &[&str] = &["cat", "cp", "grep", "mkdir", "mv", "openssl", "rm", "sed", "sha256sum", "sh", "sleep"];
 
 /// Programs that are not run, why, and what stands for them.
 pub const ELSEWHERE: &[(&str, &str, &str)] = &[
@@ -171,6 +171,7 @@ done"#,
         r#"version=$(sed -n 's/^export FUNC_E_VERSION *:= *//p' "$CHECKOUT/Makefile")
 [ "$*" = "install github.com/tetratelabs/func-e/cmd/func-e@$version" ]"#,
     ),
+    ("jq", "is not on every machine, and what it makes of a record is its own affair", "exec cat >/dev/null"),
     (
         "make",
         "each target is what CI runs, or is run by one that CI runs; that there is such a target can be known",
