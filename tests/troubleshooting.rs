@@ -38,7 +38,6 @@ const NO_WORDS: &[&str] = &[
     "(no policy)",
     "event: messagedata: ",
     "a string before byte … is not valid Unicode",
-    "limits.store \"rate_limit_service\" cannot keep this limit: …",
     "not JSON: not UTF-8",
 ];
 
