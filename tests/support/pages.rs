@@ -153,7 +153,8 @@ pub struct Sandbox {
 }
 
 /// What the pages take for granted on every machine.
-const TOOLS: &[&str] = &["cat", "cp", "grep", "mkdir", "mv", "openssl", "rm", "sed", "sha256sum", "sh", "sleep"];
+const TOOLS: &[&str] =
+    &["cat", "cp", "grep", "gzip", "install", "mkdir", "mv", "openssl", "rm", "sed", "sha256sum", "sh", "sleep", "tar"];
 
 /// Programs that are not run, why, and what stands for them.
 pub const ELSEWHERE: &[(&str, &str, &str)] = &[
@@ -165,12 +166,29 @@ pub const ELSEWHERE: &[(&str, &str, &str)] = &[
   shift
 done"#,
     ),
+    ("cosign", "asks the transparency log of a release", ""),
+    (
+        "curl",
+        "downloads a release; one with what a release has stands for it",
+        r#"for address; do name=${address##*/}; done
+case $name in
+  *.tar.gz)
+    folder=${name%.tar.gz}
+    mkdir -p "$folder/man/man1" "$folder/completions/bash" "$folder/completions/zsh" "$folder/completions/fish"
+    for file in mcp-policy man/man1/mcp-policy.1 completions/bash/mcp-policy completions/zsh/_mcp-policy \
+      completions/fish/mcp-policy.fish; do echo >"$folder/$file"; done
+    tar -czf "$name" "$folder" && rm -r "$folder" ;;
+  SHA256SUMS) sha256sum mcp-policy-* >SHA256SUMS ;;
+  *) echo >"$name" ;;
+esac"#,
+    ),
     (
         "go",
         "downloads and builds; that it is the version that scripts/func-e.sh builds for the tests can be known",
         r#"version=$(sed -n 's/^export FUNC_E_VERSION *:= *//p' "$CHECKOUT/Makefile")
 [ "$*" = "install github.com/tetratelabs/func-e/cmd/func-e@$version" ]"#,
     ),
+    ("skopeo", "asks a registry", r#"[ "$1" != inspect ] || echo "sha256:$(sha256sum /dev/null | sed 's/ .*//')""#),
     ("jq", "is not on every machine, and what it makes of a record is its own affair", "exec cat >/dev/null"),
     (
         "make",
@@ -232,11 +250,12 @@ impl Sandbox {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("a program");
     }
 
-    /// Runs a script to its first failure.
+    /// Runs a script to its first failure. The next one has its variables.
     pub fn bash(&self, script: &str) -> Output {
         let script = self.stands_for.iter().fold(script.to_owned(), |script, (from, to)| script.replace(from, to));
         let mut bash = Command::new(of_this_machine("bash"));
-        bash.args(["-euo", "pipefail", "-c", &script]).current_dir(&self.directory);
+        let before = "trap 'export -p >.variables' EXIT; [ ! -e .variables ] || . ./.variables; set -a";
+        bash.args(["-euo", "pipefail", "-c", &format!("{before}\n{script}")]).current_dir(&self.directory);
         bash.env("PATH", self.directory.join("bin")).env("HOME", &self.directory).env("NO_PROXY", "127.0.0.1");
         bash.output().expect("bash runs")
     }
