@@ -5,6 +5,7 @@
 //! again when it is whole. What then turns out to be unreadable ends the answer where it is, so that no client can take
 //! it for whole.
 
+use super::bytes;
 use super::json::{self, Kind, Reader, Text};
 use super::mcp::List;
 use super::to_client::{Element, Filter, Unreadable, element, rewrite};
@@ -77,13 +78,19 @@ impl Brackets {
 
     fn ends(&mut self, bytes: &[u8]) -> Ends {
         let mut ends = Ends::default();
-        for (at, byte) in bytes.iter().enumerate() {
+        let mut at = 0;
+        while let Some(byte) = bytes.get(at) {
             let is_escaped = std::mem::take(&mut self.is_escaped);
             match byte {
-                b'\\' if self.is_string => self.is_escaped = !is_escaped,
-                b'"' if !is_escaped => self.is_string = !self.is_string,
-                b'[' | b'{' if !self.is_string => self.open += 1,
-                b']' | b'}' if !self.is_string => {
+                _ if is_escaped => {}
+                b'"' => self.is_string = !self.is_string,
+                b'\\' if self.is_string => self.is_escaped = true,
+                _ if self.is_string => {
+                    at += bytes::quoted_length(bytes.get(at..).unwrap_or_default());
+                    continue;
+                }
+                b'[' | b'{' => self.open += 1,
+                b']' | b'}' => {
                     self.open = self.open.saturating_sub(1);
                     ends.list |= self.open < Self::IN_LIST.open;
                     if self.open == 0 {
@@ -92,6 +99,7 @@ impl Brackets {
                 }
                 _ => {}
             }
+            at += 1;
         }
         ends
     }

@@ -5,6 +5,7 @@
 //! error, never a guess.
 
 pub mod blank;
+pub(crate) mod bytes;
 pub mod canonical;
 pub mod capabilities;
 pub mod json;

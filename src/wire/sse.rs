@@ -4,6 +4,7 @@
 //! event is handed on as soon as its blank line has begun; an event that need not change leaves byte for
 //! byte as it came: comments, `id`, `retry` and all.
 
+use super::bytes;
 use std::borrow::Cow;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
@@ -89,7 +90,7 @@ impl Decoder {
             }
             self.after_cr = false;
             if !matches!(first, b'\n' | b'\r') {
-                let line_rest = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r')).unwrap_or(rest.len());
+                let line_rest = bytes::line_length(rest);
                 let (line, after) = rest.split_at_checked(line_rest).unwrap_or((rest, &[]));
                 self.keep(line);
                 self.line_is_empty = false;
@@ -177,7 +178,7 @@ impl<'a> Lines<'a> {
         // A byte order mark may open the stream and is no part of the first field's name.
         let mut bom: &[u8] = if at_stream_start { BYTE_ORDER_MARK } else { b"" };
         while !rest.is_empty() {
-            let end = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r')).unwrap_or(rest.len());
+            let end = bytes::line_length(rest);
             let ending = match rest.get(end..) {
                 Some([b'\r', b'\n', ..]) => 2,
                 Some([_, ..]) => 1,
@@ -229,10 +230,13 @@ impl<'a> Lines<'a> {
             } else if !std::mem::replace(&mut written, true) {
                 let ending = line.iter().rposition(|byte| !matches!(byte, b'\n' | b'\r')).map_or(0, |last| last + 1);
                 let ending = line.get(ending..).filter(|ending| !ending.is_empty()).unwrap_or(b"\n");
-                for part in data.split(|byte| *byte == b'\n') {
+                let mut rest = Some(data);
+                while let Some(text) = rest {
+                    let (part, after) = text.split_at_checked(bytes::to_feed_length(text)).unwrap_or((text, &[]));
                     out.extend_from_slice(b"data: ");
                     out.extend_from_slice(part);
                     out.extend_from_slice(ending);
+                    rest = after.get(1..);
                 }
             }
         }

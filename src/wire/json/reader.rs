@@ -1,6 +1,7 @@
 //! The reader itself: one pass, no recursion over what is merely skipped.
 
 use super::{Error, Kind, MAX_DEPTH, Raw, Text};
+use crate::wire::bytes;
 
 /// Reads one text from front to back.
 #[derive(Debug, Clone)]
@@ -237,8 +238,7 @@ impl<'a> Reader<'a> {
         let mut escaped = false;
         loop {
             let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
-            let plain = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1F));
-            self.at += plain.unwrap_or(rest.len());
+            self.at += bytes::plain_length(rest);
             let at = self.at;
             match self.next()? {
                 b'"' => return Ok(escaped),
