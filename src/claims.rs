@@ -7,7 +7,7 @@
 //! so a text that holds some is taken for the type that it fits, or has no reading: see `docs/grants.md`.
 
 use crate::policy::{Claim, Unclear};
-use crate::wire::pairs;
+use crate::wire::pairs::{self, Pairs};
 use crate::wire::value::Value;
 
 /// The one reading of `bytes`.
@@ -77,9 +77,9 @@ fn text(bytes: &[u8]) -> Option<String> {
 
 /// A list of texts; one that holds anything else cannot be told from many other values.
 fn list(bytes: &[u8]) -> Option<Vec<String>> {
-    let pairs = pairs::decode(bytes)?;
+    let pairs = Pairs::read(bytes.to_vec())?;
     let list: Vec<String> =
-        pairs.into_iter().map(|(element, value)| text(&element).filter(|_| value.is_empty())).collect::<Option<_>>()?;
+        pairs.iter().map(|(element, value)| text(element).filter(|_| value.is_empty())).collect::<Option<_>>()?;
     // To the last byte: the first half of many a double is an empty map.
     let again = pairs::encode(&list.iter().map(|element| (element.as_str(), "")).collect::<Vec<_>>());
     (again == bytes).then_some(list)

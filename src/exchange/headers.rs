@@ -1,8 +1,11 @@
 //! Header lines as the host hands them over: every line, any bytes.
 
-/// All lines of one header map, names in lower case.
+use crate::wire::pairs::{self, Pairs};
+use std::rc::Rc;
+
+/// All lines of one header map, names in lower case. Clones share them.
 #[derive(Debug, Clone, Default)]
-pub struct Headers(Vec<(Vec<u8>, Vec<u8>)>);
+pub struct Headers(Rc<Pairs>);
 
 /// One change of a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +20,12 @@ impl Headers {
     /// The lines, in order.
     #[must_use]
     pub fn new(lines: Vec<(Vec<u8>, Vec<u8>)>) -> Self {
-        Self(lines)
+        Self::encoded(pairs::encode(&lines)).unwrap_or_default()
+    }
+
+    /// The lines in the host's encoding; `None` where it is none.
+    pub(crate) fn encoded(bytes: Vec<u8>) -> Option<Self> {
+        Some(Self(Rc::new(Pairs::read(bytes)?)))
     }
 
     /// The first line's value.
@@ -35,6 +43,6 @@ impl Headers {
 
     /// All lines' values.
     pub(crate) fn values(&self, name: &str) -> impl Iterator<Item = &[u8]> + Clone {
-        self.0.iter().filter(move |(line, _)| line == name.as_bytes()).map(|(_, value)| value.as_slice())
+        self.0.iter().filter(move |(line, _)| *line == name.as_bytes()).map(|(_, value)| value)
     }
 }

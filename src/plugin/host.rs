@@ -127,7 +127,7 @@ pub(super) fn headers(kind: MapType) -> Result<Headers, HostError> {
     check(status)?;
     // SAFETY: as in `buffer`.
     let bytes = unsafe { adopt(data, length) };
-    pairs::decode(&bytes).map(Headers::new).ok_or(HostError(status))
+    Headers::encoded(bytes).ok_or(HostError(status))
 }
 
 /// Changes headers, in order.

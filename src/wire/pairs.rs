@@ -1,26 +1,45 @@
 //! The host's encoding of header maps: a count, then both lengths of every pair, then each key and value
 //! with a NUL behind it; numbers are 32-bit little-endian (proxy-wasm ABI 0.2.1).
 
-/// Reads a map. `None` when the lengths do not fit the bytes.
-pub(crate) fn decode(bytes: &[u8]) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
-    if bytes.is_empty() {
-        return Some(Vec::new());
-    }
-    let number = |bytes: &[u8]| usize::try_from(u32::from_le_bytes(bytes.try_into().ok()?)).ok();
-    let (count, rest) = bytes.split_at_checked(4)?;
-    let (lengths, mut rest) = rest.split_at_checked(number(count)?.checked_mul(8)?)?;
-    let mut take = |length: &[u8]| {
-        let (text, after) = rest.split_at_checked(number(length)?)?;
-        rest = after.strip_prefix(&[0])?;
-        Some(text.to_vec())
-    };
-    lengths
-        .chunks_exact(8)
-        .map(|pair| {
+use std::ops::Range;
+
+/// A map in the host's encoding, of which nothing is copied.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Pairs {
+    bytes: Vec<u8>,
+    /// Where each key and each value is.
+    places: Vec<(Range<usize>, Range<usize>)>,
+}
+
+impl Pairs {
+    /// Reads a map. `None` when the lengths do not fit the bytes.
+    pub(crate) fn read(bytes: Vec<u8>) -> Option<Self> {
+        if bytes.is_empty() {
+            return Some(Self::default());
+        }
+        let number = |bytes: &[u8]| usize::try_from(u32::from_le_bytes(bytes.try_into().ok()?)).ok();
+        let (count, rest) = bytes.split_at_checked(4)?;
+        let (lengths, _) = rest.split_at_checked(number(count)?.checked_mul(8)?)?;
+        let mut places = Vec::with_capacity(lengths.len() / 8);
+        let mut at = 4 + lengths.len();
+        let mut take = |length: &[u8]| {
+            let end = at.checked_add(number(length)?)?;
+            let place = at..end;
+            at = end.checked_add(1)?;
+            (bytes.get(end) == Some(&0)).then_some(place)
+        };
+        for pair in lengths.chunks_exact(8) {
             let (key, value) = pair.split_at_checked(4)?;
-            Some((take(key)?, take(value)?))
-        })
-        .collect()
+            places.push((take(key)?, take(value)?));
+        }
+        Some(Self { bytes, places })
+    }
+
+    /// Each key and its value, in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
+        let text = |place: &Range<usize>| self.bytes.get(place.clone()).unwrap_or_default();
+        self.places.iter().map(move |(key, value)| (text(key), text(value)))
+    }
 }
 
 /// Writes a map. Lengths past 32 bits cannot occur in a module of 32-bit memory.
@@ -46,13 +65,13 @@ mod tests {
     fn a_map_survives_both_ways_and_a_broken_one_is_no_map() {
         let pairs = [(":method", "POST"), ("x", ""), ("x", "é")];
         let bytes = encode(&pairs);
-        let owned: Vec<(Vec<u8>, Vec<u8>)> =
-            pairs.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
-        assert_eq!(decode(&bytes), Some(owned));
-        assert_eq!(decode(&[]), Some(Vec::new()));
+        let read = Pairs::read(bytes.clone()).unwrap();
+        let texts = pairs.map(|(key, value)| (key.as_bytes(), value.as_bytes()));
+        assert_eq!(read.iter().collect::<Vec<_>>(), texts);
+        assert_eq!(Pairs::read(Vec::new()), Some(Pairs::default()));
         for length in 1..bytes.len() {
-            assert_eq!(decode(&bytes[..length]), None, "{length}");
+            assert_eq!(Pairs::read(bytes[..length].to_vec()), None, "{length}");
         }
-        assert_eq!(decode(&[255; 12]), None);
+        assert_eq!(Pairs::read(vec![255; 12]), None);
     }
 }
