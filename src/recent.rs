@@ -7,6 +7,7 @@
 use crate::policy::{PutError, Store, Unavailable, Version};
 use crate::record::{Record, bounded};
 use serde::Deserialize;
+use std::borrow::Cow;
 use std::cell::Cell;
 
 /// The key of the counter.
@@ -60,10 +61,21 @@ impl Recent {
     /// Keeps `record`, in the place of what it was when it was kept `earlier`. What cannot be kept is missing; nothing
     /// depends on it.
     pub fn keep(&self, record: &Record, earlier: Option<Place>, store: &mut dyn Store) -> Option<Place> {
+        if self.capacity == 0 { None } else { self.keep_line(record, &record.to_line(), earlier, store) }
+    }
+
+    /// The same, of a record whose line is known.
+    pub(crate) fn keep_line(
+        &self,
+        record: &Record,
+        line: &str,
+        earlier: Option<Place>,
+        store: &mut dyn Store,
+    ) -> Option<Place> {
         if self.capacity == 0 {
             return None;
         }
-        let line = line_of(record)?;
+        let line = fitting(record, line)?;
         if let Some(place) = earlier.filter(|place| self.replace(*place, &line, store)) {
             return Some(place);
         }
@@ -121,14 +133,16 @@ pub fn list(store: &mut dyn Store) -> Result<Vec<String>, Unavailable> {
 }
 
 fn key(slot: u64) -> Vec<u8> {
-    format!("mcp-policy:decision:{slot}").into_bytes()
+    let mut key = b"mcp-policy:decision:".to_vec();
+    let digits = slot.checked_ilog10().unwrap_or(0);
+    key.extend((0..=digits).rev().map(|place| b'0' + (slot / 10_u64.pow(place) % 10) as u8));
+    key
 }
 
 /// The record's line; without what may be long where it would be too long, `None` where that is not enough.
-fn line_of(record: &Record) -> Option<String> {
-    let line = record.to_line();
+fn fitting<'l>(record: &Record, line: &'l str) -> Option<Cow<'l, str>> {
     if line.len() <= MAX_RECORD_BYTES {
-        return Some(line);
+        return Some(Cow::Borrowed(line));
     }
     let short = Record {
         grant: bounded(&record.grant),
@@ -142,7 +156,7 @@ fn line_of(record: &Record) -> Option<String> {
         answer: None,
         ..record.clone()
     };
-    Some(short.to_line()).filter(|line| line.len() <= MAX_RECORD_BYTES)
+    Some(short.to_line()).filter(|line| line.len() <= MAX_RECORD_BYTES).map(Cow::Owned)
 }
 
 /// Format 1: one byte 1, the place's number as a 64-bit little-endian integer, then the record's line.

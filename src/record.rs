@@ -2,10 +2,11 @@
 
 use crate::policy::Outcome;
 use serde::Serialize;
-use std::collections::BTreeSet;
 
 /// Bytes of a client's own text that a record keeps.
 const MAX_TEXT_BYTES: usize = 256;
+/// What most lines fit into.
+const USUAL_LINE_BYTES: usize = 512;
 /// Names of arguments that a record keeps.
 const MAX_ARG_KEYS: usize = 32;
 
@@ -119,7 +120,9 @@ impl Record {
     /// The audit line: one JSON object, no line break within.
     #[must_use]
     pub fn to_line(&self) -> String {
-        serde_json::to_string(self).unwrap_or_default()
+        let mut line = Vec::with_capacity(USUAL_LINE_BYTES);
+        let written = serde_json::to_writer(&mut line, self);
+        String::from_utf8(line).ok().filter(|_| written.is_ok()).unwrap_or_default()
     }
 }
 
@@ -135,24 +138,23 @@ pub fn bounded(text: &str) -> String {
 
 /// The first of some names, in order: as many as a record keeps, and never more at a time.
 #[derive(Debug, Default)]
-pub struct ArgKeys(BTreeSet<String>);
+pub struct ArgKeys(Vec<String>);
 
 impl ArgKeys {
     /// Adds one name.
     pub fn add(&mut self, name: &str) {
-        let is_full = self.0.len() == MAX_ARG_KEYS;
-        if is_full && self.0.last().is_some_and(|last| name >= last.as_str()) {
-            return;
-        }
-        if self.0.insert(bounded(name)) && is_full {
-            self.0.pop_last();
+        let name = bounded(name);
+        let Err(place) = self.0.binary_search(&name) else { return };
+        if place < MAX_ARG_KEYS {
+            self.0.truncate(MAX_ARG_KEYS - 1);
+            self.0.insert(place, name);
         }
     }
 
     /// The names, sorted.
     #[must_use]
     pub fn into_vec(self) -> Vec<String> {
-        self.0.into_iter().collect()
+        self.0
     }
 }
 

@@ -90,18 +90,36 @@ impl Stream {
         self.take(BufferType::HttpRequestBody, self.request_bytes, step)
     }
 
+    fn answer_comes(&mut self, size: usize, end_of_stream: bool) -> Result<Action, HostError> {
+        let Some(exchange) = &mut self.exchange else { return Ok(Action::Continue) };
+        let read = || host::buffer(BufferType::HttpResponseBody, size);
+        // What its kind is told by is all that has come, and is not asked for again.
+        let mut bytes = None;
+        if exchange.answer_reading() == Reading::Beginning {
+            let beginning = read()?;
+            exchange.answer_begins(&beginning, end_of_stream);
+            bytes = Some(beginning);
+        }
+        let reading = exchange.answer_reading();
+        if matches!(reading, Reading::Beginning | Reading::Whole) {
+            self.answer_bytes = size;
+        }
+        let step = match reading {
+            Reading::Nothing => return Ok(Action::Continue),
+            Reading::Beginning => return Ok(Action::Pause),
+            Reading::Whole if !end_of_stream => return self.answer_grows(size),
+            Reading::Whole => exchange.answer_whole(&bytes.map_or_else(read, Ok)?, &mut SharedData),
+            Reading::Chunks => exchange.answer_chunk(&bytes.map_or_else(read, Ok)?, end_of_stream, &mut SharedData),
+        };
+        self.take(BufferType::HttpResponseBody, size, step)
+    }
+
+    /// With trailers, no body callback says that the body is whole.
     fn answer_whole(&mut self) -> Result<Action, HostError> {
         let Some(exchange) = &mut self.exchange else { return Ok(Action::Pause) };
         let body = host::buffer(BufferType::HttpResponseBody, self.answer_bytes)?;
         let step = exchange.answer_whole(&body, &mut SharedData);
         self.take(BufferType::HttpResponseBody, self.answer_bytes, step)
-    }
-
-    fn answer_chunk(&mut self, size: usize, end_of_stream: bool) -> Result<Action, HostError> {
-        let Some(exchange) = &mut self.exchange else { return Ok(Action::Pause) };
-        let chunk = host::buffer(BufferType::HttpResponseBody, size)?;
-        let step = exchange.answer_chunk(&chunk, end_of_stream, &mut SharedData);
-        self.take(BufferType::HttpResponseBody, size, step)
     }
 
     fn answer_grows(&mut self, size: usize) -> Result<Action, HostError> {
@@ -235,12 +253,14 @@ impl Stream {
         }
     }
 
-    /// Keeps what goes on among the last decisions, as it stands.
-    fn keep_decision(&mut self) {
-        let record = self.exchange.as_ref().and_then(Exchange::record);
-        if let Some(record) = record.filter(|record| record.outcome.goes_on()) {
-            self.place = self.recent.keep(record, self.place, &mut SharedData);
+    /// Keeps what goes on among the last decisions, as it stands; its line.
+    fn keep_decision(&mut self) -> Option<String> {
+        let record = self.exchange.as_ref().and_then(Exchange::record)?;
+        let line = record.to_line();
+        if record.outcome.goes_on() {
+            self.place = self.recent.keep_line(record, &line, self.place, &mut SharedData);
         }
+        Some(line)
     }
 
     /// INVARIANT: a failed host call never lets anything through.
@@ -340,25 +360,7 @@ impl Stream {
         if let Some(side) = self.broken {
             return side.on_answer();
         }
-        let Some(exchange) = &mut self.exchange else { return Action::Continue };
-        if exchange.answer_reading() == Reading::Beginning {
-            match host::buffer(BufferType::HttpResponseBody, size) {
-                Ok(bytes) => exchange.answer_begins(&bytes, end_of_stream),
-                Err(failure) => return self.act(Side::Answer, Err(failure)),
-            }
-        }
-        let result = match exchange.answer_reading() {
-            Reading::Nothing => return Action::Continue,
-            Reading::Beginning => {
-                self.answer_bytes = size;
-                Ok(Action::Pause)
-            }
-            Reading::Chunks => self.answer_chunk(size, end_of_stream),
-            Reading::Whole => {
-                self.answer_bytes = size;
-                if end_of_stream { self.answer_whole() } else { self.answer_grows(size) }
-            }
-        };
+        let result = self.answer_comes(size, end_of_stream);
         self.act(Side::Answer, result)
     }
 
@@ -385,17 +387,17 @@ impl Stream {
         exchange.end(&String::from_utf8_lossy(&details), host::now(), &mut SharedData);
         // Of a call whose client left while it was held.
         self.log_decision();
-        self.keep_decision();
+        let Some(line) = self.keep_decision() else { return };
         let Some(exchange) = &self.exchange else { return };
         let Some(record) = exchange.record() else { return };
         let is_silent = exchange.gate().settings.log == Log::None || !record.outcome.goes_on();
         if let Some(limits) = record.limits.filter(|_| !is_silent) {
-            warn!("limits {limits}, because the rate limit service did not count them: {}", record.to_line());
+            warn!("limits {limits}, because the rate limit service did not count them: {line}");
         }
         if let Some(answer) = record.answer.as_ref().filter(|_| exchange.gate().settings.log != Log::None) {
-            warn!("answer {answer}: {}", record.to_line());
+            warn!("answer {answer}: {line}");
         }
-        if let Err(failure) = host::set_filter_state(RECORD, &record.to_line()) {
+        if let Err(failure) = host::set_filter_state(RECORD, &line) {
             error!("the decision record could not be kept: {failure:?}");
         }
     }
