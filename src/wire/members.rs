@@ -135,6 +135,10 @@ pub fn fold(name: &str) -> impl Iterator<Item = char> {
 /// Whether a parser that ignores case would take one name for the other.
 #[must_use]
 pub fn folds_to(a: &str, b: &str) -> bool {
+    // Nearly all names are ASCII, which folds byte by byte, and nearly all pairs differ in length.
+    if a.is_ascii() && b.is_ascii() {
+        return a.eq_ignore_ascii_case(b);
+    }
     fold(a).eq(fold(b))
 }
 
