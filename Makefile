@@ -10,7 +10,7 @@ export ACTIONLINT_VERSION := v1.7.12
 export CARGO_TARGET_DIR := $(CURDIR)/target
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help wasm build run check test lint doc unit wasm-test browser-test e2e screenshots differential conformance model reload soak limits-soak bench bench-decide run-check getting-started fuzz dist dist-check pack-check clean
+.PHONY: help wasm build run check test lint doc unit wasm-test browser-test e2e screenshots differential conformance model reload soak limits-soak bench bench-decide fuel run-check getting-started fuzz dist dist-check pack-check clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,7 +29,7 @@ check: ## The fast checks: format, lint, unit tests
 	cargo fmt --check && cargo clippy --locked --all-targets -- -D warnings
 	cargo test --locked --lib --bins
 
-test: lint doc unit wasm-test browser-test fuzz e2e conformance run-check getting-started pack-check ## Everything that CI runs
+test: lint doc unit wasm-test browser-test fuzz e2e conformance fuel run-check getting-started pack-check ## Everything that CI runs
 
 lint: ## Format and lint, for this machine, for Envoy and for browsers
 	scripts/need.sh rustfmt clippy
@@ -108,6 +108,9 @@ bench: wasm ## What the plugin costs, beside a filter that does nothing
 
 bench-decide: ## What a decision costs by the size of the policy; fails when it grows with it
 	cargo run --release --locked --example decide
+
+fuel: wasm ## What requests cost, counted; fails where one has grown by 5 %: [BASELINE=new]
+	cargo run --locked --quiet --example fuel -- $(if $(filter new,$(BASELINE)),--new)
 
 # Of each target; for a longer look, give more.
 SECONDS ?= 30

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Runs cargo for a wasm target, whichever way this machine allows: cargo-wasm.sh TARGET COMMAND [ARGS]. Route `rustup`
 # is plain cargo with the standard library that rustup ships; where that cannot be had, route `debian` lets Debian's
-# compiler build it from source. MCP_POLICY_WASM_ROUTE=rustup|debian forces one. Says on stderr which one it took. Vector instructions (simd128), which
-# Envoy's V8, node and browsers have, are left out by MCP_POLICY_SIMD=off.
+# compiler build it from source. MCP_POLICY_WASM_ROUTE=rustup|debian forces one. Says on stderr which one it took. Vector
+# instructions (simd128), which Envoy's V8, node and browsers have, are left out by MCP_POLICY_SIMD=off.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=$1 command=$2
