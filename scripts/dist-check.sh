@@ -46,6 +46,8 @@ released=("$dist"/*.wasm)
 if [ "${1:-}" != packing ]; then
   released+=("$cli")
   ! readelf -d "$cli" | grep NEEDED || fail "the command line needs libraries"
+  carries='import sys; cli, plugin = (open(path, "rb").read() for path in sys.argv[1:]); sys.exit(plugin not in cli)'
+  python3 -c "$carries" "$cli" "$dist"/*.wasm || fail "the command line does not carry the plugin"
 fi
 ! grep -laF -e "$PWD/" -e "${CARGO_HOME:-$HOME/.cargo}/" "${released[@]}" ||
   fail "a program names directories of this machine"
