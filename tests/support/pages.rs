@@ -218,6 +218,7 @@ impl Sandbox {
             ("ap_zX9…", id.clone()),
             ("ap_…", id),
             ("\"$DIGEST\"", "0".repeat(64)),
+            ("ghcr.io/OWNER/", "ghcr.io/owner/".to_owned()),
             ("/etc/mcp/", format!("{}/", directory.display())),
         ];
         let stands_for = stands_for.map(|(from, to)| (from.to_owned(), to)).into();
