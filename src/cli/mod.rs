@@ -170,6 +170,6 @@ fn replace_file(path: &Path, text: &str) -> io::Result<()> {
 
 /// Exit code 2, after one line on what is wrong.
 fn unusable(error: impl Display) -> ExitCode {
-    eprintln!("mcp-policy: {error}");
+    let _ = writeln!(io::stderr(), "mcp-policy: {error}");
     ExitCode::from(2)
 }

@@ -6,6 +6,7 @@ use mcp_policy::config::{self, Gate, Role};
 use mcp_policy::policy::lint::ToolList;
 use mcp_policy::policy::{Policy, Problems};
 use serde::Serialize;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -119,6 +120,7 @@ impl Finding {
         let Self { file, pointer, message, severity } = self;
         let place = if pointer.is_empty() { "(document)" } else { pointer };
         let warning = if *severity == Severity::Warning { "warning: " } else { "" };
-        eprintln!("{file}: {warning}{place}: {message}");
+        // Whoever serves meanwhile goes on, also when nobody reads this any more.
+        let _ = writeln!(io::stderr(), "{file}: {warning}{place}: {message}");
     }
 }

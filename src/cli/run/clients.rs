@@ -7,10 +7,10 @@ use std::path::Path;
 pub(super) fn blocks(name: &str, url: &str) -> String {
     let of = |servers: &str, server: serde_json::Value| json!({ servers: { name: server } }).to_string();
     let blocks = [
-        ("Claude Code", "in a shell", format!("claude mcp add --transport http {name} {url}")),
+        ("Claude Code", "in a shell", format!("claude mcp add --transport http {name} {}", quoted(url))),
         ("Cursor", "~/.cursor/mcp.json", of("mcpServers", json!({ "url": url }))),
         ("VS Code", ".vscode/mcp.json", of("servers", json!({ "type": "http", "url": url }))),
-        ("Codex", "~/.codex/config.toml", format!("[mcp_servers.{name}]\nurl = \"{url}\"")),
+        ("Codex", "~/.codex/config.toml", format!("[mcp_servers.{name}]\nurl = {}", json!(url))),
         ("Gemini CLI", "~/.gemini/settings.json", of("mcpServers", json!({ "httpUrl": url }))),
         ("others", "as JSON", of("mcpServers", json!({ "type": "http", "url": url }))),
     ];
@@ -23,6 +23,12 @@ pub(super) fn blocks(name: &str, url: &str) -> String {
         }
     }
     text
+}
+
+/// `text` as a shell takes it for one word, whatever is in it.
+fn quoted(text: &str) -> String {
+    let is_plain = |character: char| character.is_ascii_alphanumeric() || ":/._-".contains(character);
+    if text.chars().all(is_plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 /// What clients are to call the server: as its policy is called, in letters that each of them takes.
@@ -52,6 +58,13 @@ mod tests {
             assert!(text.contains(block), "{block}\n{text}");
         }
         assert!(text.lines().all(|line| line.len() < 120), "{text}");
+    }
+
+    #[test]
+    fn no_shell_reads_more_than_an_address_in_an_address() {
+        let text = blocks("crm", "http://127.0.0.1:1/mcp?a=$(b)&c='\"\\");
+        assert!(text.contains(r#"http crm 'http://127.0.0.1:1/mcp?a=$(b)&c='\''"\'"#), "{text}");
+        assert!(text.contains(r#"url = "http://127.0.0.1:1/mcp?a=$(b)&c='\"\\""#), "{text}");
     }
 
     #[test]

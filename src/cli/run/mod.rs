@@ -101,6 +101,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     let served = runtime.block_on(serve(arguments, &checked, &place, screen));
     // What is still read from or written to has ended.
     runtime.shutdown_timeout(Duration::from_secs(1));
+    screen.end();
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Code(code)) => code,
