@@ -81,7 +81,7 @@ stay() { # stay BLOCK
   local name=$place/terminals/${#terminals[@]} input wanted=$server_port
   case $1 in *"--port "*) wanted=$port ;; esac
   mkfifo "$name.in"
-  NODE_OPTIONS=--require=$root/target/peers/loopback.cjs python3 -c "$terminal" "$1" <"$name.in" >"$name.out" 2>&1 &
+  NODE_OPTIONS="--require=\"$root/target/peers/loopback.cjs\"" python3 -c "$terminal" "$1" <"$name.in" >"$name.out" 2>&1 &
   exec {input}>"$name.in"
   terminals+=("$! $input")
   printf '%s' "$1" >"$name.block"

@@ -22,6 +22,7 @@ packages() {
     c++) echo g++ ;;
     go) echo golang-go ;;
     node) echo nodejs ;;
+    ps) echo procps ;;
     venv) echo python3-venv ;;
     *) echo "$1" ;;
   esac

@@ -8,7 +8,7 @@ run=target/run
 # What programs read, and what people read.
 records=$run/records.txt output=$run/check.txt
 mkdir -p "$run"
-scripts/need.sh node curl
+scripts/need.sh node curl ps
 unset UPSTREAM POLICY PORT
 # What a run that fails leaves to be looked into.
 TMPDIR=$(mktemp -d)
