@@ -238,15 +238,11 @@ impl State {
         }
     }
 
-    /// A notification of a shared process, to the one whose request it names; where it names none, to the only one there
-    /// is, and else to nobody, because it may not be meant for all.
+    /// A notification of a shared process, to the one whose request it names, and else to nobody: whose words are in it is
+    /// not to be known, even where one request alone is under way.
     fn give_to_its_request(&mut self, message: &Message<'_>) {
         let name = message.belongs_to();
-        let pending = match name.and_then(Id::of) {
-            Some(id) => self.pending.get(&id),
-            None if self.pending.len() == 1 => self.pending.values().next(),
-            None => None,
-        };
+        let pending = name.and_then(Id::of).and_then(|id| self.pending.get(&id));
         let Some(pending) = pending.filter(|pending| pending.takes_events) else { return };
         let its_name = match (&pending.progress_token, message.method == "notifications/progress") {
             (Some(token), true) => token,
