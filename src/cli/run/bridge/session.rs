@@ -109,7 +109,8 @@ impl Session {
         }
         let input = state.input.as_ref().ok_or("the server has ended")?;
         input.try_send(text).map_err(|_| "the server does not read its messages")?;
-        let (sender, events) = mpsc::channel(MAX_WAITING);
+        // One more than messages, for the answer.
+        let (sender, events) = mpsc::channel(MAX_WAITING + 1);
         let progress_token = token.map(str::to_owned);
         let pending = Pending { number, id: id.to_owned(), progress_token, takes_events, events: sender };
         state.pending.insert(key.clone(), pending);
@@ -211,7 +212,7 @@ impl State {
         };
         let can_be_told = |pending: &&Pending| pending.takes_events;
         if let Some(pending) = self.pending.values().filter(can_be_told).find(is_of) {
-            let _ = pending.events.try_send(Event::Message(text));
+            pending.tell(text);
             return;
         }
         let text = match &self.stream {
@@ -226,9 +227,7 @@ impl State {
             None => text,
         };
         match self.pending.values().filter(can_be_told).max_by_key(|pending| pending.number) {
-            Some(pending) => {
-                let _ = pending.events.try_send(Event::Message(text));
-            }
+            Some(pending) => pending.tell(text),
             None => {
                 if self.waiting.len() == MAX_WAITING {
                     self.waiting.pop_front();
@@ -248,7 +247,16 @@ impl State {
             (Some(token), true) => token,
             _ => &pending.id,
         };
-        let _ = pending.events.try_send(Event::Message(message.with(&[name], its_name)));
+        pending.tell(message.with(&[name], its_name));
+    }
+}
+
+impl Pending {
+    /// A message on the way to the answer, which keeps a place.
+    fn tell(&self, text: String) {
+        if self.events.capacity() > 1 {
+            let _ = self.events.try_send(Event::Message(text));
+        }
     }
 }
 

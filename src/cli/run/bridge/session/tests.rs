@@ -168,6 +168,19 @@ fn who_waits_is_told_of_the_end() {
 }
 
 #[test]
+fn the_answer_comes_however_much_waits_before_it() {
+    let (session, _messages) = session(false);
+    let mut asked = ask(&session, &call("1", "\"p\""));
+    for _ in 0..=MAX_WAITING {
+        session.take(&progress("\"p\""));
+    }
+    let answer = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#;
+    session.take(answer);
+    let got = got(&mut asked);
+    assert_eq!((got.len(), got.last()), (MAX_WAITING + 1, Some(&format!("={answer}"))));
+}
+
+#[test]
 fn nothing_grows_without_bound() {
     let (session, _messages) = session(false);
     for _ in 0..=MAX_WAITING {
