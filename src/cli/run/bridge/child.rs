@@ -75,7 +75,7 @@ impl Child {
         tokio::spawn(async move {
             let asked = tokio::select! {
                 _ = child.wait() => End::No,
-                // The session has gone, and with it who could ask.
+                // The session, which is held here, can always ask.
                 asked = end.wait_for(|asked| *asked != End::No) => asked.map_or(End::Now, |asked| *asked),
             };
             match asked {

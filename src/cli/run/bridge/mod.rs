@@ -234,6 +234,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_process_that_closes_its_output_is_ended_though_nobody_asks() {
+        let bridge = bridge("exec >&-; sleep 600");
+        let (name, session) = bridge.open().unwrap();
+        let shared = bridge.shared().unwrap();
+        for asked in &mut [ask(&session), ask(&shared)] {
+            assert!(matches!(asked.next().await, Some(session::Event::Answer { is_error: true, .. })));
+        }
+        // Each is forgotten before the end.
+        assert!(bridge.session(&name).is_none());
+        assert!(!Arc::ptr_eq(&bridge.shared().unwrap(), &shared));
+        tokio::time::timeout(Duration::from_secs(30), bridge.end()).await.unwrap();
+    }
+
+    #[tokio::test]
     async fn a_process_that_does_not_end_by_itself_is_ended() {
         // Neither the end of its input nor TERM ends it; what it has started reads on.
         let bridge =

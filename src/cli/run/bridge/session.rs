@@ -168,8 +168,14 @@ impl Session {
         true
     }
 
-    /// Nothing more will come: who waits is told.
+    /// Nothing more will come: who waits is told, and a process that is left ends.
     pub(super) fn has_ended(&self) {
+        self.end.send_if_modified(|end| {
+            *end == End::No && {
+                *end = End::Gently;
+                true
+            }
+        });
         let mut state = self.state();
         state.input = None;
         state.stream = None;
