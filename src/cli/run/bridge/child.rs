@@ -78,11 +78,9 @@ impl Child {
                 // The session, which is held here, can always ask.
                 asked = end.wait_for(|asked| *asked != End::No) => asked.map_or(End::Now, |asked| *asked),
             };
-            match asked {
-                End::No => {}
-                End::Gently => process::end(&mut *child, TIME_TO_SEE).await,
-                End::Now => process::end(&mut *child, Duration::ZERO).await,
-            }
+            let grace = if asked == End::Now { Duration::ZERO } else { TIME_TO_SEE };
+            // Also when it has ended by itself: what it has started may not have.
+            process::end(&mut *child, grace).await;
             session.has_ended();
         })
     }
