@@ -3,7 +3,7 @@
 
 use super::message::{Kind, Message, error};
 use super::session::{Asked, Event};
-use super::{Bridge, PATH, Refusal};
+use super::{Bridge, PATH, Refusal, Unnamed};
 use crate::cli::run::screen::warn;
 use bytes::Bytes;
 use futures_util::stream;
@@ -85,7 +85,7 @@ async fn post(bridge: &Bridge, request: Request<Incoming>) -> Result<Response<Bo
         }
         None => {
             let opened = if message.kind == Kind::Request && message.method == "initialize" {
-                bridge.open().map(|(name, session)| (Some(name), session))
+                bridge.open().map(|(name, session)| (Some(Unnamed { bridge, name }), session))
             } else {
                 bridge.shared().map(|session| (None, session))
             };
@@ -108,27 +108,21 @@ async fn post(bridge: &Bridge, request: Request<Incoming>) -> Result<Response<Bo
     let takes_events = accepts(&head.headers, "text/event-stream");
     let asked = session.ask(&message, takes_events);
     let asked = asked.map_err(|why| failed(StatusCode::SERVICE_UNAVAILABLE, INTERNAL_ERROR, why))?;
-    Ok(reply(bridge, asked, name).await)
+    Ok(reply(asked, name).await)
 }
 
 /// What the server has to say to a request: its answer alone, or events until then.
-async fn reply(bridge: &Bridge, mut asked: Asked, name: Option<String>) -> Response<Body> {
+async fn reply(mut asked: Asked, name: Option<Unnamed<'_>>) -> Response<Body> {
     let (mut response, is_error) = match asked.next().await {
         Some(Event::Answer { text, is_error }) => (json(StatusCode::OK, text), is_error),
         Some(Event::Message(first)) => (events(first, asked), false),
         None => (json(StatusCode::BAD_GATEWAY, error(None, INTERNAL_ERROR, "the server has ended")), true),
     };
-    match name {
-        // A session that the server did not want.
-        Some(name) if is_error => {
-            bridge.close(&name);
-        }
-        Some(name) => {
-            if let Ok(value) = HeaderValue::try_from(name) {
-                response.headers_mut().insert(SESSION, value);
-            }
-        }
-        None => {}
+    // A session that the server did not want gets no name.
+    if let Some(name) = name.filter(|_| !is_error)
+        && let Ok(value) = HeaderValue::try_from(name.tell())
+    {
+        response.headers_mut().insert(SESSION, value);
     }
     response
 }

@@ -20,6 +20,7 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -28,6 +29,8 @@ use tokio::task::JoinHandle;
 pub(super) const PATH: &str = "/mcp";
 /// Sessions, each with a process.
 const MAX_SESSIONS: usize = 64;
+/// Processes: of sessions, the shared one, and some that take their time to end.
+const MAX_PROCESSES: usize = MAX_SESSIONS + 8;
 /// After which a session that nobody uses ends: as long as Envoy keeps a silent stream.
 const MAX_IDLE: Duration = Duration::from_secs(3600);
 
@@ -44,6 +47,12 @@ struct Table {
     shared: Option<Arc<Session>>,
     processes: Vec<JoinHandle<()>>,
     is_over: bool,
+}
+
+/// A session whose client does not know its name yet. It ends when this is dropped.
+struct Unnamed<'a> {
+    bridge: &'a Bridge,
+    name: String,
 }
 
 /// Why there is no session.
@@ -96,6 +105,8 @@ impl Bridge {
     fn open(&self) -> Result<(String, Arc<Session>), Refusal> {
         let mut table = self.table();
         table.sessions.retain(|_, session| !session.is_over());
+        // Before one gives way for nothing.
+        table.has_room()?;
         if table.sessions.len() >= MAX_SESSIONS {
             // One that nobody listens to before one that somebody may come back to.
             let idle = |(id, session): (&String, &Arc<Session>)| session.idle().map(|idle| (idle, id.clone()));
@@ -132,12 +143,30 @@ impl Bridge {
     }
 }
 
+impl Unnamed<'_> {
+    /// For the client, to which the session belongs from now on.
+    fn tell(mut self) -> String {
+        std::mem::take(&mut self.name)
+    }
+}
+
+impl Drop for Unnamed<'_> {
+    fn drop(&mut self) {
+        // No session has the empty name of one that was told.
+        self.bridge.close(&self.name);
+    }
+}
+
 impl Table {
-    fn start(&mut self, words: &[OsString], is_shared: bool) -> Result<Arc<Session>, Refusal> {
-        if self.is_over {
-            return Err(Refusal::Full);
-        }
+    /// Whether one more process may start.
+    fn has_room(&mut self) -> Result<(), Refusal> {
         self.processes.retain(|process| !process.is_finished());
+        let is_full = self.is_over || self.processes.len() >= MAX_PROCESSES;
+        if is_full { Err(Refusal::Full) } else { Ok(()) }
+    }
+
+    fn start(&mut self, words: &[OsString], is_shared: bool) -> Result<Arc<Session>, Refusal> {
+        self.has_room()?;
         let child = Child::start(words).map_err(|error| Refusal::NoProcess(error.to_string()))?;
         let ((end, ends), (input, messages)) = (watch::channel(End::No), mpsc::channel(MAX_WAITING));
         let session = Arc::new(Session::new(is_shared, input, end));
@@ -159,12 +188,14 @@ async fn accept(listener: UnixListener, bridge: Arc<Bridge>) {
             continue;
         };
         let bridge = Arc::clone(&bridge);
-        tokio::spawn(async move {
-            let service = service_fn(|request| http::answer(Arc::clone(&bridge), request));
-            // What fails is the connection, which Envoy sees too.
-            let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
-        });
+        tokio::spawn(serve(bridge, stream));
     }
+}
+
+async fn serve(bridge: Arc<Bridge>, stream: impl AsyncRead + AsyncWrite + Unpin) {
+    let service = service_fn(|request| http::answer(Arc::clone(&bridge), request));
+    // What fails is the connection, which Envoy sees too.
+    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
 /// Ends what nobody uses any more.
@@ -186,6 +217,7 @@ mod tests {
     use super::message::Message;
     use super::session::Asked;
     use super::*;
+    use tokio::io::AsyncWriteExt;
 
     fn bridge(script: &str) -> Bridge {
         Bridge { words: ["sh", "-c", script].map(OsString::from).to_vec(), table: Mutex::default() }
@@ -216,6 +248,37 @@ mod tests {
         bridge.end().await;
         assert!(left.iter().all(|session| session.is_over()));
         assert!(bridge.open().is_err() && bridge.shared().is_err());
+    }
+
+    #[tokio::test]
+    async fn a_session_whose_client_leaves_before_its_name_is_told_ends() {
+        // Says nothing.
+        let bridge = Arc::new(bridge("exec sleep 600"));
+        let (mut client, server) = tokio::io::duplex(4096);
+        let message = r#"{"jsonrpc":"2.0","id":1,"method":"initialize"}"#;
+        let head = "POST /mcp HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json";
+        let request = format!("{head}\r\ncontent-length: {}\r\n\r\n{message}", message.len());
+        client.write_all(request.as_bytes()).await.unwrap();
+        let leaves = async {
+            while bridge.table().sessions.is_empty() {
+                tokio::task::yield_now().await;
+            }
+            drop(client);
+        };
+        tokio::join!(serve(Arc::clone(&bridge), server), leaves);
+        assert!(bridge.table().sessions.is_empty());
+        bridge.end().await;
+    }
+
+    #[tokio::test]
+    async fn processes_are_bounded_while_those_of_ended_sessions_take_their_time() {
+        let bridge = bridge("exec sleep 600");
+        for _ in 0..MAX_PROCESSES {
+            let (name, _) = bridge.open().unwrap();
+            assert!(bridge.close(&name));
+        }
+        assert!(matches!(bridge.open(), Err(Refusal::Full)) && matches!(bridge.shared(), Err(Refusal::Full)));
+        bridge.end().await;
     }
 
     #[tokio::test]
