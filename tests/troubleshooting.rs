@@ -16,10 +16,12 @@ mod pages;
 use pages::{fits, quoted, read, root, rows};
 use std::collections::BTreeSet;
 
-/// Where the plugin's words for clients, for Envoy's log and for the admin side are.
+/// Where the words of the plugin for clients, for Envoy's log and for the admin side are, and those in the place of a bridged
+/// server.
 const SAYS: &[&str] = &[
     "src/admin",
     "src/approvals/notify",
+    "src/cli/run/bridge",
     "src/exchange",
     "src/plugin",
     "src/policy/compile.rs",
@@ -37,6 +39,7 @@ const NO_WORDS: &[&str] = &[
     "(no grant)",
     "(no policy)",
     "event: messagedata: ",
+    "event: messagedata: …",
     "a string before byte … is not valid Unicode",
     "not JSON: not UTF-8",
 ];
