@@ -2,6 +2,7 @@
 //! what it says on its standard error goes to ours.
 
 use super::message::one_line;
+use super::room::Waiting;
 use super::session::Session;
 use crate::cli::run::process;
 use crate::cli::run::screen::warn;
@@ -65,7 +66,7 @@ impl Child {
     pub(super) fn serve(
         self,
         session: Arc<Session>,
-        messages: mpsc::Receiver<String>,
+        messages: mpsc::Receiver<Waiting>,
         mut end: watch::Receiver<End>,
     ) -> JoinHandle<()> {
         let Self { mut child, stdin, stdout, stderr } = self;
@@ -86,9 +87,9 @@ impl Child {
     }
 }
 
-async fn write(mut stdin: ChildStdin, mut messages: mpsc::Receiver<String>) {
+async fn write(mut stdin: ChildStdin, mut messages: mpsc::Receiver<Waiting>) {
     while let Some(message) = messages.recv().await {
-        let line = one_line(&message) + "\n";
+        let line = one_line(&message.text) + "\n";
         if stdin.write_all(line.as_bytes()).await.is_err() || stdin.flush().await.is_err() {
             return;
         }

@@ -2,6 +2,7 @@
 //! without sessions.
 
 use super::message::{Kind, Message, error};
+use super::room::Waiting;
 use super::session::{Asked, Event};
 use super::{Bridge, PATH, Refusal, Unnamed};
 use crate::cli::run::screen::warn;
@@ -135,9 +136,9 @@ fn get(bridge: &Bridge, headers: &HeaderMap) -> Result<Response<Body>, Refused> 
         return Err(Refused::new(StatusCode::NOT_ACCEPTABLE, INVALID_REQUEST, why));
     }
     let session = bridge.session(name).ok_or_else(unknown)?;
-    let messages = stream::unfold(session.listen(), |mut messages: mpsc::Receiver<String>| async move {
+    let messages = stream::unfold(session.listen(), |mut messages: mpsc::Receiver<Waiting>| async move {
         let message = messages.recv().await?;
-        Some((event(&message), messages))
+        Some((event(&message.text), messages))
     });
     Ok(stream_of(StreamBody::new(messages).boxed_unsync()))
 }
@@ -180,12 +181,12 @@ fn event(message: &str) -> Result<Frame<Bytes>, Infallible> {
 }
 
 /// An event stream that begins with `first`, and ends with the answer.
-fn events(first: String, asked: Asked) -> Response<Body> {
+fn events(first: Waiting, asked: Asked) -> Response<Body> {
     let events = stream::unfold((Some(first), asked), |(first, mut asked)| async move {
         let text = match first {
-            Some(first) => first,
+            Some(first) => first.text,
             None => match asked.next().await? {
-                Event::Message(text) | Event::Answer { text, .. } => text,
+                Event::Message(Waiting { text, .. }) | Event::Answer { text, .. } => text,
             },
         };
         Some((event(&text), (None, asked)))

@@ -7,6 +7,7 @@
 mod child;
 mod http;
 mod message;
+mod room;
 mod session;
 
 use child::{Child, End, MAX_WAITING};

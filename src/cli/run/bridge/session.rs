@@ -6,6 +6,7 @@
 
 use super::child::End;
 use super::message::{Id, Kind, Message, error};
+use super::room::{Room, Waiting};
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -15,6 +16,10 @@ use tokio::sync::{mpsc, watch};
 const MAX_PENDING: usize = 256;
 /// Messages that wait for one stream to be read, or for one to be opened.
 const MAX_WAITING: usize = 1024;
+/// Bytes of messages that wait until the server reads; one alone can be half of it.
+const MAX_BYTES_TO_SERVER: usize = 32 << 20;
+/// Bytes of messages of the server that wait until its clients read, without the answers; one alone can be as long.
+const MAX_BYTES_OF_SERVER: usize = 64 << 20;
 /// JSON-RPC's own code for what is wrong in here.
 const INTERNAL_ERROR: i32 = -32603;
 
@@ -22,7 +27,7 @@ const INTERNAL_ERROR: i32 = -32603;
 #[derive(Debug)]
 pub(super) enum Event {
     /// A message that belongs to it.
-    Message(String),
+    Message(Waiting),
     /// Its answer, which is the last.
     Answer {
         /// As the server wrote it.
@@ -43,13 +48,15 @@ pub(super) struct Session {
 #[derive(Debug)]
 struct State {
     /// None once the process has ended, or is to end.
-    input: Option<mpsc::Sender<String>>,
+    input: Option<mpsc::Sender<Waiting>>,
+    to_server: Room,
+    of_server: Room,
     pending: HashMap<Id, Pending>,
     /// Of the next request.
     number: u64,
-    stream: Option<mpsc::Sender<String>>,
+    stream: Option<mpsc::Sender<Waiting>>,
     /// What came for a stream that was not open.
-    waiting: VecDeque<String>,
+    waiting: VecDeque<Waiting>,
     last_used: Instant,
 }
 
@@ -73,9 +80,11 @@ pub(super) struct Asked {
 }
 
 impl Session {
-    pub(super) fn new(is_shared: bool, input: mpsc::Sender<String>, end: watch::Sender<End>) -> Self {
+    pub(super) fn new(is_shared: bool, input: mpsc::Sender<Waiting>, end: watch::Sender<End>) -> Self {
         let state = State {
             input: Some(input),
+            to_server: Room::new(MAX_BYTES_TO_SERVER),
+            of_server: Room::new(MAX_BYTES_OF_SERVER),
             pending: HashMap::new(),
             number: 0,
             stream: None,
@@ -107,8 +116,7 @@ impl Session {
         if state.pending.contains_key(&key) {
             return Err("a request with this id is under way");
         }
-        let input = state.input.as_ref().ok_or("the server has ended")?;
-        input.try_send(text).map_err(|_| "the server does not read its messages")?;
+        state.send(text)?;
         // One more than messages, for the answer.
         let (sender, events) = mpsc::channel(MAX_WAITING + 1);
         let progress_token = token.map(str::to_owned);
@@ -129,12 +137,11 @@ impl Session {
         if self.is_shared && (message.kind == Kind::Response || message.method == "notifications/cancelled") {
             return Ok(());
         }
-        let input = state.input.as_ref().ok_or("the server has ended")?;
-        input.try_send(message.with(&[], "")).map_err(|_| "the server does not read its messages")
+        state.send(message.with(&[], ""))
     }
 
     /// Opens the stream of what belongs to no request; the one before it ends.
-    pub(super) fn listen(&self) -> mpsc::Receiver<String> {
+    pub(super) fn listen(&self) -> mpsc::Receiver<Waiting> {
         let (sender, stream) = mpsc::channel(MAX_WAITING);
         let mut state = self.state();
         for message in state.waiting.drain(..) {
@@ -160,7 +167,7 @@ impl Session {
             }
             (Kind::Request, true) => {
                 let refusal = error(message.id, -32601, "no client can be asked outside of a session");
-                let _ = state.input.as_ref().map(|input| input.try_send(refusal));
+                let _ = state.send(refusal);
             }
             (Kind::Notification, true) => state.give_to_its_request(&message),
             (Kind::Request | Kind::Notification, false) => state.give_to_the_client(&message),
@@ -209,9 +216,22 @@ impl Session {
 }
 
 impl State {
+    /// A message to the server.
+    ///
+    /// # Errors
+    /// Why not, for the client.
+    fn send(&self, text: String) -> Result<(), &'static str> {
+        let input = self.input.as_ref().ok_or("the server has ended")?;
+        let message = self.to_server.hold(text);
+        message.and_then(|message| input.try_send(message).ok()).ok_or("the server does not read its messages")
+    }
+
     /// A message to the one client of the process.
     fn give_to_the_client(&mut self, message: &Message<'_>) {
         let text = message.with(&[], "");
+        // Newer ones are worth more than those that no stream was open for.
+        while !self.of_server.is_for(&text) && self.waiting.pop_front().is_some() {}
+        let Some(text) = self.of_server.hold(text) else { return };
         let token = message.belongs_to().and_then(Id::of);
         let is_of = |pending: &&Pending| {
             token.is_some() && pending.progress_token.as_deref().and_then(Id::of).as_ref() == token.as_ref()
@@ -253,13 +273,15 @@ impl State {
             (Some(token), true) => token,
             _ => &pending.id,
         };
-        pending.tell(message.with(&[name], its_name));
+        if let Some(text) = self.of_server.hold(message.with(&[name], its_name)) {
+            pending.tell(text);
+        }
     }
 }
 
 impl Pending {
     /// A message on the way to the answer, which keeps a place.
-    fn tell(&self, text: String) {
+    fn tell(&self, text: Waiting) {
         if self.events.capacity() > 1 {
             let _ = self.events.try_send(Event::Message(text));
         }
@@ -287,7 +309,7 @@ impl Drop for Asked {
             let number = self.number;
             let params = format!(r#"{{"requestId":{number},"reason":"the client has gone"}}"#);
             let cancelled = format!(r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{params}}}"#);
-            let _ = state.input.as_ref().map(|input| input.try_send(cancelled));
+            let _ = state.send(cancelled);
         }
     }
 }

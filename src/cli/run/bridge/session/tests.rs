@@ -5,7 +5,7 @@ use super::*;
 const LIST: &str = r#"{"jsonrpc":"2.0","id":"a","method":"tools/list"}"#;
 
 /// A session, and what its server would read.
-fn session(is_shared: bool) -> (Arc<Session>, mpsc::Receiver<String>) {
+fn session(is_shared: bool) -> (Arc<Session>, mpsc::Receiver<Waiting>) {
     let ((input, messages), (end, _)) = (mpsc::channel(16), watch::channel(End::No));
     (Arc::new(Session::new(is_shared, input, end)), messages)
 }
@@ -28,14 +28,14 @@ fn call(id: &str, token: &str) -> String {
 fn got(asked: &mut Asked) -> Vec<String> {
     std::iter::from_fn(|| asked.events.try_recv().ok())
         .map(|event| match event {
-            Event::Message(text) => text,
+            Event::Message(message) => message.text,
             Event::Answer { text, .. } => format!("={text}"),
         })
         .collect()
 }
 
-fn lines(stream: &mut mpsc::Receiver<String>) -> Vec<String> {
-    std::iter::from_fn(|| stream.try_recv().ok()).collect()
+fn lines(stream: &mut mpsc::Receiver<Waiting>) -> Vec<String> {
+    std::iter::from_fn(|| stream.try_recv().ok()).map(|message| message.text).collect()
 }
 
 #[test]
@@ -162,7 +162,7 @@ fn who_waits_is_told_of_the_end() {
     session.has_ended();
     let told = got(&mut asked).concat();
     assert!(told.starts_with(r#"={"jsonrpc":"2.0","id":"a","error":{"code":-32603,"#), "{told}");
-    assert_eq!(stream.try_recv(), Err(mpsc::error::TryRecvError::Disconnected));
+    assert!(matches!(stream.try_recv(), Err(mpsc::error::TryRecvError::Disconnected)));
     assert!(session.is_over());
     assert!(session.ask(&Message::parse(LIST).unwrap(), true).is_err());
 }
@@ -200,4 +200,40 @@ fn nothing_grows_without_bound() {
         }
     });
     assert_eq!(refused, Some("the server does not read its messages"));
+}
+
+/// A notification of so many mebibytes, which belongs to a request by the token 1 where `method` is progress.
+fn large(method: &str, mebibytes: usize) -> String {
+    let pad = "x".repeat(mebibytes << 20);
+    format!(r#"{{"jsonrpc":"2.0","method":"notifications/{method}","params":{{"progressToken":1,"pad":"{pad}"}}}}"#)
+}
+
+#[test]
+fn a_server_that_does_not_read_is_not_sent_without_bound() {
+    let (session, mut messages) = session(false);
+    let text = large("x", 12);
+    let tell = || session.tell(&Message::parse(&text).unwrap());
+    assert_eq!([tell(), tell(), tell()], [Ok(()), Ok(()), Err("the server does not read its messages")]);
+    // What it has read leaves room.
+    assert_eq!(lines(&mut messages).len(), 2);
+    assert_eq!(tell(), Ok(()));
+}
+
+#[test]
+fn clients_that_do_not_read_are_not_told_without_bound() {
+    let text = large("progress", 24);
+    for is_shared in [false, true] {
+        let (session, _messages) = session(is_shared);
+        // Nobody listens for it, and it is forgotten first.
+        session.take(&large("x", 24));
+        let mut asked = ask(&session, &call("1", "1"));
+        for _ in 0..3 {
+            session.take(&text);
+        }
+        session.take(r#"{"jsonrpc":"2.0","id":1,"result":{}}"#);
+        // The answer comes in any case.
+        let lengths: Vec<usize> = got(&mut asked).iter().map(String::len).collect();
+        assert_eq!(lengths, [text.len(), text.len(), 37], "{is_shared}");
+        assert!(lines(&mut session.listen()).is_empty());
+    }
 }
