@@ -101,8 +101,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     let served = runtime.block_on(serve(arguments, &checked, &place, screen));
     // What is still read from or written to has ended.
     runtime.shutdown_timeout(Duration::from_secs(1));
-    screen.end();
-    match served {
+    let code = match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Code(code)) => code,
         Err(Failure::Why(why)) => {
@@ -112,7 +111,10 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
             ));
             ExitCode::from(1)
         }
-    }
+    };
+    // The last words, too.
+    screen.end();
+    code
 }
 
 /// Everything, from the first process to the last.
