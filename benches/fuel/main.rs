@@ -9,6 +9,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice)]
 #![allow(clippy::disallowed_methods, clippy::print_stdout, missing_docs)]
 
+mod functions;
 mod host;
 
 use host::{Cost, Exchange, Worker};
